@@ -1,0 +1,43 @@
+/**
+ * Why a configuration or a policy is not usable.
+ *
+ * @module
+ */
+import { type CodeTable, ToolkitError } from "./toolkit-error.ts";
+
+export interface ConfigRefusals {
+  /** A required field is not there. Absence is not permission. */
+  readonly ERR_CONFIG_FIELD_MISSING: { readonly field: string; readonly expected: string };
+  /** A field has another form. `actual` is its type or size, never its content. */
+  readonly ERR_CONFIG_FIELD_INVALID: { readonly field: string; readonly expected: string; readonly actual: string };
+  /** Not a field: often a typing error. */
+  readonly ERR_CONFIG_FIELD_UNKNOWN: { readonly field: string; readonly known: readonly string[] };
+  /** A file that was named can not be read or parsed. */
+  readonly ERR_CONFIG_FILE: { readonly path: string; readonly reason: string };
+}
+
+export type ConfigCode = keyof ConfigRefusals;
+
+export const CONFIG_TABLE: CodeTable<ConfigRefusals> = {
+  ERR_CONFIG_FIELD_MISSING: { kind: "usage", message: (d) => `${d.field} is missing: it must be ${d.expected}` },
+  ERR_CONFIG_FIELD_INVALID: { kind: "usage", message: (d) => `${d.field} must be ${d.expected}, it is ${d.actual}` },
+  ERR_CONFIG_FIELD_UNKNOWN: {
+    kind: "usage",
+    message: (d) => `${d.field} is not a field; known are ${d.known.join(", ")}`,
+  },
+  ERR_CONFIG_FILE: { kind: "usage", message: (d) => `can not use ${d.path}: ${d.reason}` },
+};
+
+export class ConfigError<Code extends ConfigCode = ConfigCode> extends ToolkitError<Code, ConfigRefusals[Code]> {
+  override readonly name = "ConfigError";
+  constructor(code: Code, details: ConfigRefusals[Code], options?: ErrorOptions) {
+    super(code, details, CONFIG_TABLE[code], options);
+  }
+}
+
+/** The same error as a discriminated union, so that `switch (error.code)` narrows `details`. */
+export type AnyConfigError = { [Code in ConfigCode]: ConfigError<Code> }[ConfigCode];
+
+export function isConfigError(error: unknown): error is AnyConfigError {
+  return error instanceof ConfigError;
+}

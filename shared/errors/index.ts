@@ -1,0 +1,49 @@
+/**
+ * Every error of the toolkit, by area, and the table of all codes.
+ *
+ * @module
+ */
+import { ATTESTATION_TABLE } from "./attestation.ts";
+import { CONFIG_TABLE } from "./config.ts";
+import { DATA_TABLE } from "./data.ts";
+import { EIF_TABLE } from "./eif.ts";
+import { ENCODING_TABLE } from "./encoding.ts";
+import { KMS_TABLE } from "./kms.ts";
+import { NSM_TABLE } from "./nsm.ts";
+import type { RefusalKind } from "./toolkit-error.ts";
+import { TRANSPORT_TABLE } from "./transport.ts";
+
+export type { AnyAttestationError, AttestationCode, AttestationRefusals } from "./attestation.ts";
+export { AttestationError, isAttestationError } from "./attestation.ts";
+export type { AnyConfigError, ConfigCode, ConfigRefusals } from "./config.ts";
+export { ConfigError, isConfigError } from "./config.ts";
+export type { AnyDataError, DataCode, DataRefusals } from "./data.ts";
+export { DataError, isDataError } from "./data.ts";
+export type { AnyEifError, EifCode, EifRefusals } from "./eif.ts";
+export { EifError, isEifError } from "./eif.ts";
+export type { AnyEncodingError, EncodingCode, EncodingRefusals } from "./encoding.ts";
+export { EncodingError, isEncodingError } from "./encoding.ts";
+export type { AnyKmsError, KmsCode, KmsRefusals } from "./kms.ts";
+export { isKmsError, KmsError } from "./kms.ts";
+export type { AnyNsmError, NsmCode, NsmRefusals } from "./nsm.ts";
+export { isNsmError, NsmError } from "./nsm.ts";
+export type { ErrorJson, RefusalKind } from "./toolkit-error.ts";
+export { EXIT_CODES, isToolkitError, ToolkitError } from "./toolkit-error.ts";
+export type { AnyTransportError, TransportCode, TransportRefusals } from "./transport.ts";
+export { isTransportError, TransportError } from "./transport.ts";
+
+/** Every code with its kind: drives exit codes, `docs/errors.md` and the test that each code has a case. */
+export const ERROR_CODES: Readonly<Record<string, RefusalKind>> = Object.freeze(
+  Object.fromEntries(
+    [
+      ATTESTATION_TABLE,
+      CONFIG_TABLE,
+      DATA_TABLE,
+      EIF_TABLE,
+      ENCODING_TABLE,
+      KMS_TABLE,
+      NSM_TABLE,
+      TRANSPORT_TABLE,
+    ].flatMap((table) => Object.entries(table).map(([code, entry]) => [code, entry.kind])),
+  ),
+);

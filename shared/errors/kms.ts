@@ -1,0 +1,67 @@
+/**
+ * Why the attested KMS client did not hand out a plaintext.
+ *
+ * @module
+ */
+import { type CodeTable, ToolkitError } from "./toolkit-error.ts";
+
+export interface KmsRefusals {
+  /** Key ids and aliases can be re-pointed by others; only the full key ARN is pinned. */
+  readonly ERR_KMS_KEY_ID_NOT_ARN: { readonly keyId: string };
+  /** KMS never sends plaintext beside a Recipient. */
+  readonly ERR_KMS_PLAINTEXT_IN_RESPONSE: { readonly operation: string };
+  /** KMS ignored the Recipient. Never a fallback to Plaintext. */
+  readonly ERR_KMS_RECIPIENT_MISSING: { readonly operation: string };
+  /** The answer is for another key. */
+  readonly ERR_KMS_KEY_ID_MISMATCH: { readonly expected: string; readonly actual: string };
+  /** One code for whatever is wrong with the CMS message: structure, recipient, key, padding. */
+  readonly ERR_KMS_RECIPIENT_UNOPENABLE: Readonly<Record<string, never>>;
+  /** KMS answered AccessDeniedException. */
+  readonly ERR_KMS_ACCESS_DENIED: { readonly operation: string; readonly reason: string };
+  /** KMS answered another error. `error` is its name. */
+  readonly ERR_KMS_REFUSED: { readonly operation: string; readonly error: string; readonly reason: string };
+  /** No usable answer: network, TLS or time. */
+  readonly ERR_KMS_UNREACHABLE: { readonly operation: string; readonly reason: string };
+}
+
+export type KmsCode = keyof KmsRefusals;
+
+export const KMS_TABLE: CodeTable<KmsRefusals> = {
+  ERR_KMS_KEY_ID_NOT_ARN: { kind: "usage", message: (d) => `name the key by its full ARN, not by ${d.keyId}` },
+  ERR_KMS_PLAINTEXT_IN_RESPONSE: {
+    kind: "not authentic",
+    message: (d) => `the answer to ${d.operation} carries Plaintext although a Recipient was sent: it is not KMS's`,
+  },
+  ERR_KMS_RECIPIENT_MISSING: {
+    kind: "not authentic",
+    message: (d) => `the answer to ${d.operation} lacks CiphertextForRecipient`,
+  },
+  ERR_KMS_KEY_ID_MISMATCH: {
+    kind: "not authentic",
+    message: (d) => `the answer names key ${d.actual}, ${d.expected} was asked for`,
+  },
+  ERR_KMS_RECIPIENT_UNOPENABLE: {
+    kind: "not authentic",
+    message: () => "CiphertextForRecipient does not open with this enclave's key",
+  },
+  ERR_KMS_ACCESS_DENIED: { kind: "refused by policy", message: (d) => `KMS denied ${d.operation}: ${d.reason}` },
+  ERR_KMS_REFUSED: {
+    kind: "refused by policy",
+    message: (d) => `KMS refused ${d.operation} with ${d.error}: ${d.reason}`,
+  },
+  ERR_KMS_UNREACHABLE: { kind: "unreachable", message: (d) => `no answer from KMS to ${d.operation}: ${d.reason}` },
+};
+
+export class KmsError<Code extends KmsCode = KmsCode> extends ToolkitError<Code, KmsRefusals[Code]> {
+  override readonly name = "KmsError";
+  constructor(code: Code, details: KmsRefusals[Code], options?: ErrorOptions) {
+    super(code, details, KMS_TABLE[code], options);
+  }
+}
+
+/** The same error as a discriminated union, so that `switch (error.code)` narrows `details`. */
+export type AnyKmsError = { [Code in KmsCode]: KmsError<Code> }[KmsCode];
+
+export function isKmsError(error: unknown): error is AnyKmsError {
+  return error instanceof KmsError;
+}

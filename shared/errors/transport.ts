@@ -1,0 +1,67 @@
+/**
+ * Why bytes did not reach a peer.
+ *
+ * @module
+ */
+import { type CodeTable, ToolkitError } from "./toolkit-error.ts";
+
+export interface TransportRefusals {
+  /** Not an address this toolkit knows. */
+  readonly ERR_TRANSPORT_ADDRESS_INVALID: { readonly address: string; readonly rule: string };
+  /** Nothing answers there. `reason` is the system's error name. */
+  readonly ERR_TRANSPORT_UNREACHABLE: { readonly address: string; readonly reason: string };
+  /** No answer in time. */
+  readonly ERR_TRANSPORT_TIMEOUT: { readonly address: string; readonly timeoutMs: number };
+  /** The egress proxy does not forward to this host and port. */
+  readonly ERR_TRANSPORT_HOST_NOT_ALLOWED: { readonly host: string; readonly port: number };
+  /** The egress proxy could not connect. */
+  readonly ERR_TRANSPORT_PROXY_REFUSED: { readonly host: string; readonly port: number; readonly status: number };
+  /** The peer does not speak the frame format. */
+  readonly ERR_TRANSPORT_FRAME_INVALID: { readonly rule: string };
+  /** Refused before a byte is allocated. Sizes in bytes. */
+  readonly ERR_TRANSPORT_FRAME_TOO_LARGE: { readonly maximum: number; readonly announced: number };
+  /** The peer went away in the middle. */
+  readonly ERR_TRANSPORT_CLOSED: { readonly address: string };
+}
+
+export type TransportCode = keyof TransportRefusals;
+
+export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
+  ERR_TRANSPORT_ADDRESS_INVALID: { kind: "usage", message: (d) => `${d.address} is not an address: ${d.rule}` },
+  ERR_TRANSPORT_UNREACHABLE: { kind: "unreachable", message: (d) => `could not reach ${d.address}: ${d.reason}` },
+  ERR_TRANSPORT_TIMEOUT: { kind: "unreachable", message: (d) => `${d.address} did not answer in ${d.timeoutMs} ms` },
+  ERR_TRANSPORT_HOST_NOT_ALLOWED: {
+    kind: "refused by policy",
+    message: (d) => `${d.host}:${d.port} is not on the parent's allowlist`,
+  },
+  ERR_TRANSPORT_PROXY_REFUSED: {
+    kind: "unreachable",
+    message: (d) => `the egress proxy answered ${d.status} for ${d.host}:${d.port}`,
+  },
+  ERR_TRANSPORT_FRAME_INVALID: { kind: "not authentic", message: (d) => `not a frame: ${d.rule}` },
+  ERR_TRANSPORT_FRAME_TOO_LARGE: {
+    kind: "not authentic",
+    message: (d) => `a frame may have ${d.maximum} bytes, the peer announced ${d.announced}`,
+  },
+  ERR_TRANSPORT_CLOSED: {
+    kind: "unreachable",
+    message: (d) => `${d.address} closed the connection before it answered`,
+  },
+};
+
+export class TransportError<Code extends TransportCode = TransportCode> extends ToolkitError<
+  Code,
+  TransportRefusals[Code]
+> {
+  override readonly name = "TransportError";
+  constructor(code: Code, details: TransportRefusals[Code], options?: ErrorOptions) {
+    super(code, details, TRANSPORT_TABLE[code], options);
+  }
+}
+
+/** The same error as a discriminated union, so that `switch (error.code)` narrows `details`. */
+export type AnyTransportError = { [Code in TransportCode]: TransportError<Code> }[TransportCode];
+
+export function isTransportError(error: unknown): error is AnyTransportError {
+  return error instanceof TransportError;
+}

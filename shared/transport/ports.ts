@@ -1,0 +1,14 @@
+/**
+ * The well-known ports between a parent instance and its enclave.
+ *
+ * @module
+ */
+
+/** Parent: HTTP CONNECT to the hosts on its allowlist. */
+export const EGRESS_PORT = 8001;
+/** Parent: the role's short-lived credentials. */
+export const CREDENTIALS_PORT = 8002;
+/** Parent: the log sink. */
+export const LOG_PORT = 8003;
+/** Enclave: the application's HTTP. */
+export const APP_PORT = 8080;
