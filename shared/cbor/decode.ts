@@ -4,8 +4,8 @@
  *   1. gate    well-formed, shortest heads, no duplicate keys, no tags, no floats, bounded depth, no trailing bytes
  *   2. cbor-x  decodes a byte string that by then has one meaning
  *
- * Indefinite length is refused, but for maps where the caller allows it: documents since mid-2025 open their payload
- * with `bf`. The gate visits each byte once and allocates nothing that a length field asks for.
+ * Indefinite length is refused, but for maps and arrays where the caller allows it: documents since mid-2025 open
+ * their payload with `bf`. The gate visits each byte once and allocates nothing that a length field asks for.
  *
  * Source: RFC 8949 §3, §4.2.1, §5.6, Appendix F.
  *
@@ -14,14 +14,14 @@
 import { Decoder } from "cbor-x/decode-no-eval";
 import { EncodingError } from "../errors/encoding.ts";
 
-/** What the gate lets through: `Map` for maps, `Uint8Array` for byte strings, `bigint` above 2^53. */
+/** What the gate lets through: `Map` for maps, `Uint8Array` for byte strings, `bigint` where the head has 64 bits. */
 export type Cbor = null | boolean | number | bigint | string | Uint8Array | Cbor[] | Map<string | number, Cbor>;
 
 export interface CborLimits {
   /** How deep arrays and maps may nest. */
   readonly maxDepth: number;
-  /** Whether a map may be written with indefinite length (`bf … ff`). */
-  readonly indefiniteMaps: boolean;
+  /** Whether maps and arrays may be written with indefinite length (`bf … ff`, `9f … ff`). Strings never. */
+  readonly indefinite: boolean;
 }
 
 const decoder = new Decoder({ mapsAsObjects: false, useRecords: false });
@@ -116,6 +116,10 @@ class Gate {
 
   #count(head: Head, depth: number, offset: number, perItem: number): number {
     if (depth >= this.#limits.maxDepth) throw malformed(offset, `nests deeper than ${this.#limits.maxDepth}`);
+    if (head.indefinite) {
+      if (this.#limits.indefinite) return Number.POSITIVE_INFINITY;
+      throw malformed(offset, "no indefinite length here");
+    }
     // Each item takes a byte at least: a count beyond that is refused before anything is read.
     if (BigInt(head.argument) * BigInt(perItem) > BigInt(this.#bytes.length - head.next)) {
       throw malformed(offset, "more items are announced than the input has bytes");
@@ -124,17 +128,17 @@ class Gate {
   }
 
   #array(head: Head, depth: number, offset: number): number {
-    if (head.indefinite) throw malformed(offset, "no arrays of indefinite length");
     const count = this.#count(head, depth, offset, 1);
     let next = head.next;
-    for (let i = 0; i < count; i++) next = this.item(next, depth + 1);
+    for (let i = 0; i < count; i++) {
+      if (head.indefinite && this.#bytes[next] === 0xff) return next + 1;
+      next = this.item(next, depth + 1);
+    }
     return next;
   }
 
   #map(head: Head, depth: number, offset: number): number {
-    if (head.indefinite && !this.#limits.indefiniteMaps) throw malformed(offset, "no maps of indefinite length");
-    const count = head.indefinite ? Number.POSITIVE_INFINITY : this.#count(head, depth, offset, 2);
-    if (depth >= this.#limits.maxDepth) throw malformed(offset, `nests deeper than ${this.#limits.maxDepth}`);
+    const count = this.#count(head, depth, offset, 2);
     const seen = new Set<string>();
     let next = head.next;
     for (let i = 0; i < count; i++) {

@@ -10,6 +10,8 @@ export interface NsmRefusals {
   readonly ERR_NSM_UNAVAILABLE: { readonly device: string; readonly reason: string };
   /** Larger than the device takes. Sizes in bytes. */
   readonly ERR_NSM_INPUT_TOO_LARGE: { readonly field: string; readonly maximum: number; readonly actual: number };
+  /** Not a request that the device knows. Only a software device says so. */
+  readonly ERR_NSM_REQUEST_MALFORMED: { readonly rule: string };
   /** The reply is not what the operation answers. */
   readonly ERR_NSM_RESPONSE_MALFORMED: { readonly operation: string; readonly rule: string };
   /** The device answered `{"Error": reason}`, e.g. `ReadOnlyIndex`. */
@@ -24,6 +26,7 @@ export const NSM_TABLE: CodeTable<NsmRefusals> = {
     kind: "usage",
     message: (d) => `${d.field} may have ${d.maximum} bytes, it has ${d.actual}`,
   },
+  ERR_NSM_REQUEST_MALFORMED: { kind: "not authentic", message: (d) => `not an NSM request: ${d.rule}` },
   ERR_NSM_RESPONSE_MALFORMED: {
     kind: "not authentic",
     message: (d) => `NSM answered ${d.operation} with something else: ${d.rule}`,

@@ -22,6 +22,22 @@ export interface TransportRefusals {
   readonly ERR_TRANSPORT_FRAME_TOO_LARGE: { readonly maximum: number; readonly announced: number };
   /** The peer went away in the middle. */
   readonly ERR_TRANSPORT_CLOSED: { readonly address: string };
+  /** This build or this host has no driver for the address. */
+  readonly ERR_TRANSPORT_UNSUPPORTED: { readonly address: string; readonly reason: string };
+  /** The stream ended inside a frame. `missing` is at least how many bytes did not come. */
+  readonly ERR_TRANSPORT_FRAME_TRUNCATED: { readonly missing: number };
+  /** A frame did not come whole in time. */
+  readonly ERR_TRANSPORT_FRAME_SLOW: { readonly timeoutMs: number };
+  /** As many requests are unanswered as a channel may hold. */
+  readonly ERR_TRANSPORT_BUSY: { readonly limit: number };
+  /** The peer refused a request. `refusal` is the code it gave. */
+  readonly ERR_TRANSPORT_REQUEST_REFUSED: { readonly method: string; readonly refusal: string };
+  /** What answers on the egress port does not speak HTTP CONNECT. */
+  readonly ERR_TRANSPORT_PROXY_INVALID: { readonly rule: string };
+  /** TLS did not come about, or the certificate is not one this side trusts. `reason` is OpenSSL's or Node's code. */
+  readonly ERR_TRANSPORT_TLS_REFUSED: { readonly host: string; readonly port: number; readonly reason: string };
+  /** The parent's credentials have another form, or are out of date. Never holds a value. */
+  readonly ERR_TRANSPORT_CREDENTIALS_INVALID: { readonly field: string; readonly expected: string };
 }
 
 export type TransportCode = keyof TransportRefusals;
@@ -46,6 +62,29 @@ export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
   ERR_TRANSPORT_CLOSED: {
     kind: "unreachable",
     message: (d) => `${d.address} closed the connection before it answered`,
+  },
+  ERR_TRANSPORT_UNSUPPORTED: { kind: "host lacks", message: (d) => `no driver for ${d.address}: ${d.reason}` },
+  ERR_TRANSPORT_FRAME_TRUNCATED: {
+    kind: "unreachable",
+    message: (d) => `the stream ended inside a frame, ${d.missing} bytes or more are missing`,
+  },
+  ERR_TRANSPORT_FRAME_SLOW: { kind: "unreachable", message: (d) => `a frame did not come whole in ${d.timeoutMs} ms` },
+  ERR_TRANSPORT_BUSY: { kind: "unreachable", message: (d) => `${d.limit} requests are unanswered, no more are taken` },
+  ERR_TRANSPORT_REQUEST_REFUSED: {
+    kind: "refused by policy",
+    message: (d) => `the peer refused ${d.method}: ${d.refusal}`,
+  },
+  ERR_TRANSPORT_PROXY_INVALID: {
+    kind: "not authentic",
+    message: (d) => `the egress proxy does not speak HTTP CONNECT: ${d.rule}`,
+  },
+  ERR_TRANSPORT_TLS_REFUSED: {
+    kind: "not authentic",
+    message: (d) => `no TLS session with ${d.host}:${d.port}: ${d.reason}`,
+  },
+  ERR_TRANSPORT_CREDENTIALS_INVALID: {
+    kind: "not authentic",
+    message: (d) => `the parent's credentials are not usable: ${d.field} must be ${d.expected}`,
   },
 };
 

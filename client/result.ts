@@ -1,0 +1,76 @@
+/**
+ * Verifies an enclave's answer: who computed it, for which question, and that nobody changed it.
+ *
+ *   the document answers *this* nonce, comes from an allowed image and vouches for this very result
+ *   · the key in it signed nonce and result
+ *
+ * @module
+ */
+import { type AttestationPolicy, type VerifiedAttestation, verifyAttestation } from "../shared/attestation/index.ts";
+import { utf8 } from "../shared/bytes.ts";
+import { DataError } from "../shared/errors/index.ts";
+import {
+  RESULT_KEY_ALGORITHM,
+  RESULT_SIGNATURE_ALGORITHM,
+  resultUserData,
+  type SignedResultJson,
+  signedMessage,
+} from "../shared/result/signed-result.ts";
+
+/** What a client demands of the enclave; nonce, user data and key follow from the answer it asked for. */
+export type EnclavePolicy = Omit<AttestationPolicy, "nonce" | "userData" | "publicKey">;
+
+export interface VerifyResultOptions {
+  readonly policy: EnclavePolicy;
+  /** The challenge that was sent with the question. */
+  readonly nonce: Uint8Array;
+  /** The moment to judge at. Default: the system's clock. */
+  readonly now?: Date;
+}
+
+export interface VerifiedResult {
+  /** The result's text, as the enclave signed it. */
+  readonly result: string;
+  readonly attestation: VerifiedAttestation;
+}
+
+/**
+ * @throws {AttestationError} the document does not prove what the policy demands, or vouches for another result
+ * @throws {DataError} `ERR_DATA_RESULT_SIGNATURE`
+ */
+export async function verifyResult(
+  answer: SignedResultJson,
+  { policy, nonce, now = new Date() }: VerifyResultOptions,
+): Promise<VerifiedResult> {
+  const result = utf8(answer.result);
+  const document = fromBase64(answer.document);
+  const userData = await resultUserData(result);
+  const attestation = await verifyAttestation(
+    document,
+    { ...policy, nonce, userData, publicKey: "unchecked" },
+    { now },
+  );
+  if (!(await isSigned(attestation.publicKey, fromBase64(answer.signature), signedMessage(nonce, result)))) {
+    throw new DataError("ERR_DATA_RESULT_SIGNATURE", {});
+  }
+  return { result: answer.result, attestation };
+}
+
+async function isSigned(spki: Uint8Array | undefined, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
+  if (!spki) return false;
+  let key: Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+  try {
+    key = await crypto.subtle.importKey("spki", Uint8Array.from(spki), RESULT_KEY_ALGORITHM, false, ["verify"]);
+  } catch (cause) {
+    throw new DataError("ERR_DATA_RESULT_SIGNATURE", {}, { cause });
+  }
+  return crypto.subtle.verify(RESULT_SIGNATURE_ALGORITHM, key, Uint8Array.from(signature), Uint8Array.from(message));
+}
+
+/** Strict base64; a peer's text is not trusted to be any. */
+function fromBase64(text: unknown): Uint8Array {
+  if (typeof text !== "string" || text.length > 65_536 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4) {
+    throw new DataError("ERR_DATA_RESULT_SIGNATURE", {});
+  }
+  return new Uint8Array(Buffer.from(text, "base64"));
+}

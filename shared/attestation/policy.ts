@@ -1,0 +1,171 @@
+/**
+ * What a relying party demands of an enclave. Absence is not permission: a check is switched off by writing that down.
+ *
+ * A policy comes from outside (a configuration file, untyped code), so it is read field by field into a snapshot before
+ * any document is looked at; a field that is missing, mistyped or not known is a `ConfigError`.
+ *
+ * @module
+ */
+import { fromHex, isAllZero } from "../bytes.ts";
+import { ConfigError } from "../errors/config.ts";
+import type { AttestationKind } from "./document.ts";
+import type { TrustAnchor } from "./trust.ts";
+
+/** A register's expected value: 96 hex digits, either case, or 48 bytes. */
+export type Pcr = string | Uint8Array;
+
+/** Registers of one image; all must match together. */
+export type ImageMeasurements = Readonly<Record<number, Pcr>>;
+
+export interface AttestationPolicy {
+  /** Which device must have signed. Named by the caller, never guessed. */
+  readonly kind: AttestationKind;
+  /** Trust anchors. Normally `[AWS_NITRO_ROOT_G1]`; the mock root is never implied. */
+  readonly roots: readonly [TrustAnchor, ...TrustAnchor[]];
+  /**
+   * Images that are allowed, one at least; a document must match one of them in every register named. For `nsm` each
+   * names PCR0, PCR1 and PCR2: bytes can move between the sections of an image without changing PCR0 alone.
+   */
+  readonly images: readonly [ImageMeasurements, ...ImageMeasurements[]];
+  /** The challenge that this document must answer, at least 16 bytes. */
+  readonly nonce: Uint8Array | "unchecked";
+  /** Oldest acceptable document, in milliseconds before `now`. */
+  readonly maxAgeMs: number | "unchecked";
+  /** The user data that the document must carry. */
+  readonly userData: Uint8Array | "unchecked";
+  /** The public key that the document must carry. */
+  readonly publicKey: Uint8Array | "unchecked";
+  /** Accepts an enclave in debug mode, whose console and memory the parent can read. */
+  readonly dangerouslyAllowDebug?: true;
+}
+
+/** The snapshot that is enforced. */
+export interface Policy {
+  readonly kind: AttestationKind;
+  readonly roots: readonly TrustAnchor[];
+  readonly images: readonly ReadonlyMap<number, Uint8Array>[];
+  readonly nonce: Uint8Array | "unchecked";
+  readonly maxAgeMs: number | "unchecked";
+  readonly userData: Uint8Array | "unchecked";
+  readonly publicKey: Uint8Array | "unchecked";
+  readonly allowDebug: boolean;
+}
+
+const NONCE_MIN = 16;
+const FIELD_MAX = 1024;
+const PCR_BYTES = 48;
+const PCR_COUNT: Readonly<Record<AttestationKind, number>> = { nsm: 32, nitrotpm: 24 };
+const FIELDS = [
+  "kind",
+  "roots",
+  "images",
+  "nonce",
+  "maxAgeMs",
+  "userData",
+  "publicKey",
+  "dangerouslyAllowDebug",
+] as const;
+
+function invalid(field: string, expected: string, value: unknown): ConfigError {
+  if (value === undefined) return new ConfigError("ERR_CONFIG_FIELD_MISSING", { field, expected });
+  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual: shapeOf(value) });
+}
+
+function shapeOf(value: unknown): string {
+  if (value === null) return "null";
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (typeof value === "string") return `a string of ${value.length} characters`;
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  return typeof value === "number" ? String(value) : typeof value;
+}
+
+/** @throws {ConfigError} */
+export function readPolicy(policy: AttestationPolicy): Policy {
+  if (typeof policy !== "object" || policy === null) throw invalid("policy", "an object", policy);
+  for (const field of Object.keys(policy)) {
+    if (!FIELDS.some((known) => known === field)) {
+      throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field, known: FIELDS });
+    }
+  }
+  const { kind, roots, images, nonce, maxAgeMs, userData, publicKey, dangerouslyAllowDebug } = policy;
+  if (kind !== "nsm" && kind !== "nitrotpm") throw invalid("kind", '"nsm" or "nitrotpm"', kind);
+  if (dangerouslyAllowDebug !== undefined && dangerouslyAllowDebug !== true) {
+    throw invalid("dangerouslyAllowDebug", "true or left out", dangerouslyAllowDebug);
+  }
+  const allowDebug = dangerouslyAllowDebug === true;
+  return {
+    kind,
+    roots: readRoots(roots),
+    images: readImages(images, kind, allowDebug),
+    nonce: readBytes("nonce", nonce, NONCE_MIN),
+    maxAgeMs: readMaxAge(maxAgeMs),
+    userData: readBytes("userData", userData, 0),
+    publicKey: readBytes("publicKey", publicKey, 1),
+    allowDebug,
+  };
+}
+
+function readRoots(roots: unknown): readonly TrustAnchor[] {
+  const expected = "one trust anchor or more";
+  if (!Array.isArray(roots) || roots.length === 0) throw invalid("roots", expected, roots);
+  for (const root of roots)
+    if (!(root instanceof Uint8Array) || root.length === 0) throw invalid("roots", expected, root);
+  return roots.map((root: TrustAnchor) => Uint8Array.from(root) as TrustAnchor);
+}
+
+function readMaxAge(value: unknown): number | "unchecked" {
+  if (value === "unchecked") return value;
+  if (typeof value !== "number" || !Number.isFinite(value) || value <= 0) {
+    throw invalid("maxAgeMs", 'milliseconds above 0, or "unchecked"', value);
+  }
+  return value;
+}
+
+function readBytes(field: string, value: unknown, minimum: number): Uint8Array | "unchecked" {
+  if (value === "unchecked") return value;
+  if (!(value instanceof Uint8Array) || value.length < minimum || value.length > FIELD_MAX) {
+    throw invalid(field, `${minimum} to ${FIELD_MAX} bytes, or "unchecked"`, value);
+  }
+  return Uint8Array.from(value);
+}
+
+function readImages(images: unknown, kind: AttestationKind, allowDebug: boolean): ReadonlyMap<number, Uint8Array>[] {
+  if (!Array.isArray(images) || images.length === 0) throw invalid("images", "one image or more", images);
+  return images.map((image: unknown, index) => readImage(image, `images[${index}]`, kind, allowDebug));
+}
+
+function readImage(image: unknown, path: string, kind: AttestationKind, allowDebug: boolean): Map<number, Uint8Array> {
+  if (typeof image !== "object" || image === null || Array.isArray(image)) {
+    throw invalid(path, "registers by number", image);
+  }
+  const pcrs = new Map<number, Uint8Array>();
+  for (const [key, value] of Object.entries(image)) {
+    const index = Number(key);
+    if (!/^(0|[1-9][0-9]?)$/.test(key) || index >= PCR_COUNT[kind]) {
+      throw invalid(`${path}.${key}`, `a register of 0 to ${PCR_COUNT[kind] - 1}`, key);
+    }
+    pcrs.set(index, readPcr(value, `${path}.${key}`));
+  }
+  const required = kind === "nsm" ? [0, 1, 2] : [];
+  for (const index of required) {
+    const value = pcrs.get(index);
+    if (!value)
+      throw invalid(
+        `${path}.${index}`,
+        "the value of this register (PCR0, PCR1 and PCR2 are pinned together)",
+        undefined,
+      );
+    if (isAllZero(value) && !allowDebug)
+      throw invalid(`${path}.${index}`, "a measurement (all zero is debug mode)", value);
+  }
+  if (pcrs.size === 0) throw invalid(path, "one register or more", image);
+  return pcrs;
+}
+
+function readPcr(value: unknown, path: string): Uint8Array {
+  const isHex = typeof value === "string" && /^[0-9a-fA-F]{96}$/.test(value);
+  const bytes = isHex ? fromHex(value) : value;
+  if (!(bytes instanceof Uint8Array) || bytes.length !== PCR_BYTES)
+    throw invalid(path, "96 hex digits or 48 bytes", value);
+  return Uint8Array.from(bytes);
+}

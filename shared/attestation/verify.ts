@@ -1,0 +1,75 @@
+/**
+ * Decides whether an attestation document proves what a policy demands.
+ *
+ * Three steps, one file each, in this order and never skipped:
+ *
+ *   1. parse         the bytes are the shape NSM emits         parse.ts
+ *   2. authenticate  a trusted root vouches for the leaf key,
+ *                    and the leaf key signed these bytes       authenticate.ts
+ *   3. appraise      the signed claims satisfy the policy      appraise.ts
+ *
+ * Pure: no network, no file system; the clock is an argument. Same input, same verdict.
+ *
+ * Source: AWS attestation_process.md §3; RFC 9052 §4.4; RFC 5280 §6.1.
+ *
+ * @module
+ */
+import { ConfigError } from "../errors/config.ts";
+import { appraise } from "./appraise.ts";
+import { authenticate } from "./authenticate.ts";
+import type { VerifiedAttestation } from "./document.ts";
+import { parse } from "./parse.ts";
+import { type AttestationPolicy, readPolicy } from "./policy.ts";
+
+export interface VerifyOptions {
+  /** The moment to judge at. Default: the system's clock, read once. */
+  readonly now?: Date;
+  /**
+   * How far this clock and the enclave's may be apart, in milliseconds, 0 to 300 000. Default 60 000: NTP keeps hosts
+   * closer, and a document lives for hours, so a minute lets nothing in that `maxAgeMs` and the nonce keep out.
+   */
+  readonly clockSkewMs?: number;
+}
+
+const CLOCK_SKEW_MAX_MS = 300_000;
+const made = new WeakSet<object>();
+
+/**
+ * Verifies an attestation document under a policy.
+ *
+ * @param document COSE_Sign1 bytes as NSM gives them; copied, so that later changes of the buffer change nothing
+ * @throws {AttestationError} the document is refused; `code` says by which check
+ * @throws {ConfigError} the policy or an option is incomplete; nothing was verified
+ */
+export async function verifyAttestation(
+  document: Uint8Array,
+  policy: AttestationPolicy,
+  { now = new Date(), clockSkewMs = 60_000 }: VerifyOptions = {},
+): Promise<VerifiedAttestation> {
+  const demanded = readPolicy(policy);
+  checkClock(now, clockSkewMs);
+  const parsed = parse(document);
+  const authentic = await authenticate(parsed, { roots: demanded.roots, now, clockSkewMs });
+  const { debug } = await appraise(authentic, demanded, { now, clockSkewMs });
+  const attestation = Object.freeze({ ...authentic, debug });
+  made.add(attestation);
+  return attestation as unknown as VerifiedAttestation; // the only cast to this type
+}
+
+/** Whether `value` came from `verifyAttestation`: for code that plain JavaScript may call. */
+export function isVerifiedAttestation(value: unknown): value is VerifiedAttestation {
+  return typeof value === "object" && value !== null && made.has(value);
+}
+
+function checkClock(now: Date, clockSkewMs: number): void {
+  if (!(now instanceof Date) || Number.isNaN(now.getTime())) {
+    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: "now", expected: "a valid Date", actual: typeof now });
+  }
+  if (!(clockSkewMs >= 0 && clockSkewMs <= CLOCK_SKEW_MAX_MS)) {
+    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", {
+      field: "clockSkewMs",
+      expected: `0 to ${CLOCK_SKEW_MAX_MS}`,
+      actual: String(clockSkewMs),
+    });
+  }
+}
