@@ -11,6 +11,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { utf8 } from "../../shared/bytes.ts";
 import { ConfigError } from "../../shared/errors/index.ts";
 import { quote, readCsv } from "./csv.ts";
@@ -48,7 +49,9 @@ export async function prepareOwnersData(): Promise<OwnersData> {
 
 async function dataFile(name: string): Promise<{ path: string; bytes: Uint8Array }> {
   try {
-    const path = createRequire(import.meta.url).resolve(`vega-datasets/data/${name}`);
+    // The package exports its entry only; the tables lie beside it.
+    const entry = createRequire(import.meta.url).resolve("vega-datasets");
+    const path = join(dirname(entry), "..", "data", name);
     return { path, bytes: new Uint8Array(await readFile(path)) };
   } catch (cause) {
     const reason = "the data comes with the npm package vega-datasets; run from a clone, after npm ci";

@@ -59,7 +59,7 @@ export async function main(platform: Platform, config: JointAnalysisConfig): Pro
     });
     Object.assign(tables, { [name]: READERS[name](plaintext) });
     plaintext.fill(0);
-    log.write({ event: "dataset opened", dataset: name, rows: tables[name]?.length ?? 0 });
+    log.write("info", "dataset opened", { dataset: name, rows: tables[name]?.length ?? 0 });
     return new Response(null, { status: 204 });
   };
 
@@ -80,9 +80,9 @@ export async function main(platform: Platform, config: JointAnalysisConfig): Pro
 
   const address = addressOf(self, APP_PORT);
   const onInternalError = (error: unknown): void =>
-    log.write({ event: "internal error", name: error instanceof Error ? error.name : "unknown" });
+    log.write("error", "internal error", { name: error instanceof Error ? error.name : "unknown" });
   await serveHttp({ transport, address, handler, onInternalError });
-  log.write({ event: "ready" });
+  log.write("info", "ready");
 }
 
 function unknownDataset(name: string): ConfigError {

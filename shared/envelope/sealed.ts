@@ -11,20 +11,26 @@
  *
  * @module
  */
-import {
-  buildClient,
-  CommitmentPolicy,
-  type KmsNodeClientSupplier,
-  KmsKeyringNode,
-} from "@aws-crypto/client-node";
-import type { KMS } from "@aws-sdk/client-kms";
+import { buildClient, CommitmentPolicy, KmsKeyringNode, type KmsNodeClientSupplier } from "@aws-crypto/client-node";
+import type {
+  DecryptCommandInput,
+  DecryptCommandOutput,
+  EncryptCommandInput,
+  EncryptCommandOutput,
+  GenerateDataKeyCommandInput,
+  GenerateDataKeyCommandOutput,
+} from "@aws-sdk/client-kms";
 import { DataError } from "../errors/index.ts";
 
 /** Pairs that are bound to the message in clear: authenticated, logged by CloudTrail, never secret. */
 export type EncryptionContext = Readonly<Record<string, string>>;
 
 /** The calls that sealing and opening make; `KMS` of `@aws-sdk/client-kms` has them. */
-export type KmsCalls = Pick<KMS, "generateDataKey" | "encrypt" | "decrypt">;
+export interface KmsCalls {
+  generateDataKey(input: GenerateDataKeyCommandInput): Promise<GenerateDataKeyCommandOutput>;
+  encrypt(input: EncryptCommandInput): Promise<EncryptCommandOutput>;
+  decrypt(input: DecryptCommandInput): Promise<DecryptCommandOutput>;
+}
 type KeyringClient = Exclude<ReturnType<KmsNodeClientSupplier>, false>;
 
 export interface SealOptions {

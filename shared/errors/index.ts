@@ -27,6 +27,7 @@ export type { AnyKmsError, KmsCode, KmsRefusals } from "./kms.ts";
 export { isKmsError, KmsError } from "./kms.ts";
 export type { AnyNsmError, NsmCode, NsmRefusals } from "./nsm.ts";
 export { isNsmError, NsmError } from "./nsm.ts";
+export { RemoteError } from "./remote.ts";
 export type { ErrorJson, RefusalKind } from "./toolkit-error.ts";
 export { EXIT_CODES, isToolkitError, ToolkitError } from "./toolkit-error.ts";
 export type { AnyTransportError, TransportCode, TransportRefusals } from "./transport.ts";

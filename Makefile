@@ -1,0 +1,32 @@
+# The contributor's index. Each target installs what it needs.
+
+SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples -name '*.ts' 2>/dev/null) \
+  package.json tsconfig.json
+
+.PHONY: help demo test check bench clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+node_modules/.stamp: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dist/.stamp: node_modules/.stamp $(SOURCES)
+	npm run --silent build
+	@touch $@
+
+demo: dist/.stamp ## the whole story in mock mode: no AWS account, no Nitro hardware
+	@node dist/cli/main.js demo
+
+test: dist/.stamp ## every test; reference vectors from CLOISTER_VECTORS, default ../shared/vectors
+	npx vitest run $(VITEST_FLAGS)
+
+check: node_modules/.stamp ## format, lint and types
+	npm run --silent check
+
+bench: dist/.stamp ## measured comparisons, printed as a table
+	node dist/bench/verify.js
+
+clean: ## remove what was built
+	rm -rf dist node_modules coverage

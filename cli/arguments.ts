@@ -1,0 +1,79 @@
+/**
+ * Reads a command's arguments and the files they name.
+ *
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { ConfigError } from "../shared/errors/index.ts";
+import { UsageError } from "./terminal.ts";
+
+/** A document is at most 32 KiB; as hex twice that. */
+const INPUT_MAX = 1024 * 1024;
+
+type Options = NonNullable<ParseArgsConfig["options"]>;
+
+export interface Arguments {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly positionals: readonly string[];
+}
+
+/** @throws {UsageError} an option that is not known, or another number of operands */
+export function readArguments(
+  args: readonly string[],
+  { options, operands, usage }: { readonly options: Options; readonly operands: number; readonly usage: string },
+): Arguments {
+  let parsed: Arguments;
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    parsed = { values: values as Arguments["values"], positionals };
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), usage);
+  }
+  if (parsed.positionals.length !== operands && parsed.values["help"] !== true) {
+    throw new UsageError(`expected ${operands} operand(s), got ${parsed.positionals.length}`, usage);
+  }
+  return parsed;
+}
+
+/** The bytes of a file, or of standard input for `-`. @throws {ConfigError} `ERR_CONFIG_FILE` */
+export async function readInput(path: string): Promise<Uint8Array> {
+  try {
+    if (path !== "-") return new Uint8Array(await readFile(path));
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of process.stdin) {
+      size += (chunk as Buffer).length;
+      if (size > INPUT_MAX) throw new ConfigError("ERR_CONFIG_FILE", { path, reason: `more than ${INPUT_MAX} bytes` });
+      chunks.push(chunk as Buffer);
+    }
+    return new Uint8Array(Buffer.concat(chunks));
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    const { code = "unreadable" } = cause as { code?: string };
+    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: code }, { cause });
+  }
+}
+
+/** A JSON object from a file. @throws {ConfigError} `ERR_CONFIG_FILE` */
+export async function readJson(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const bytes = await readInput(path);
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch (cause) {
+    // V8's message can quote the text; only its kind goes on.
+    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not JSON" }, { cause });
+  }
+  throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not a JSON object" });
+}
+
+/** Bytes in the encoding that the caller named; never guessed. */
+export function decodeAs(encoding: string, bytes: Uint8Array, path: string): Uint8Array {
+  if (encoding === "raw") return bytes;
+  const text = new TextDecoder().decode(bytes).replace(/\s+/g, "");
+  const isEncoded =
+    encoding === "hex" ? /^([0-9a-fA-F]{2})+$/ : /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+  if (!isEncoded.test(text)) throw new ConfigError("ERR_CONFIG_FILE", { path, reason: `not ${encoding}` });
+  return new Uint8Array(Buffer.from(text, encoding === "hex" ? "hex" : "base64"));
+}

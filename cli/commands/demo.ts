@@ -1,0 +1,68 @@
+/**
+ * `cloister demo`: the whole story in mock mode, with no AWS account and no Nitro hardware.
+ *
+ * @module
+ */
+import { performance } from "node:perf_hooks";
+import { readArguments, readInput } from "../arguments.ts";
+import { runDemo } from "../demo/run.ts";
+import { Story } from "../demo/story.ts";
+import type { Terminal } from "../terminal.ts";
+
+export const DEMO_USAGE = `usage: cloister demo [--flights FILE.csv] [--strikes FILE.csv] [--json]
+
+  two owners seal real data; an attested enclave joins it; then the demo attacks itself; exits 0 only if every step held
+  --flights FILE   the carrier's table instead of the published one
+  --strikes FILE   the insurer's table instead of the published one
+
+  example: cloister demo --json`;
+
+export async function demo(args: readonly string[], terminal: Terminal): Promise<number> {
+  const string = { type: "string" } as const;
+  const boolean = { type: "boolean" } as const;
+  const options = { flights: string, strikes: string, json: boolean, help: boolean };
+  const { values } = readArguments(args, { options, operands: 0, usage: DEMO_USAGE });
+  if (values["help"]) {
+    terminal.print(DEMO_USAGE);
+    return 0;
+  }
+  const isJson = values["json"] === true;
+  const { flights, strikes } = values;
+  const data = {
+    ...(typeof flights === "string" && { flights: await readInput(flights) }),
+    ...(typeof strikes === "string" && { strikes: await readInput(strikes) }),
+  };
+  const story = new Story(terminal, { isQuiet: isJson });
+  const start = performance.now();
+  let failure: unknown;
+  try {
+    await runDemo(story, { data });
+  } catch (error) {
+    failure = error;
+  }
+  conclude(story, { terminal, isJson, ms: Math.round(performance.now() - start), failure });
+  if (failure !== undefined) throw failure;
+  return story.held ? 0 : 1;
+}
+
+interface Conclusion {
+  readonly terminal: Terminal;
+  readonly isJson: boolean;
+  readonly ms: number;
+  readonly failure: unknown;
+}
+
+function conclude(story: Story, { terminal, isJson, ms, failure }: Conclusion): void {
+  const held = story.held && failure === undefined;
+  if (isJson) {
+    terminal.print(JSON.stringify({ trust: "mock", held, ms, steps: story.steps }));
+    return;
+  }
+  const broken = story.steps.filter((step) => !step.held);
+  const count = `${story.steps.length - broken.length} of ${story.steps.length} steps held`;
+  const verdict = held ? terminal.paint("green", `✔ ${count}`) : terminal.paint("red", `✘ ${count}`);
+  terminal.print(
+    `\n${verdict} in ${(ms / 1000).toFixed(1)} s (mock mode: emulated hardware and cloud, every check real)`,
+  );
+  for (const { title, saw } of broken) terminal.print(terminal.paint("red", `  ✘ ${title}: ${saw}`));
+}

@@ -1,0 +1,45 @@
+/**
+ * Writes the entry file of an image: the one place where platforms differ, and a part of what is measured.
+ *
+ * The entry hands the application its `Platform` and its configuration as values. Roots are in the image, so an image
+ * that trusts other roots has other PCRs, by design. The application is `app.mjs` beside it and exports `main` and, for
+ * the mock platform, `openNsmSocket`.
+ *
+ * @module
+ */
+import { utf8 } from "../shared/bytes.ts";
+
+export interface MockEntryOptions {
+  /** DER certificates that peers' attestation documents may chain to. */
+  readonly attestationRoots: readonly Uint8Array[];
+  /** PEM certificates that TLS servers must chain to. */
+  readonly tlsRoots: readonly string[];
+  /** The application's own measured configuration, plain JSON. */
+  readonly config: object;
+}
+
+/** The entry for mock mode: NSM on a Unix socket, and folders of Unix sockets where vsock would be. */
+export function mockEntry({ attestationRoots, tlsRoots, config }: MockEntryOptions): Uint8Array {
+  const roots = attestationRoots.map((der) => toBase64(der));
+  return utf8(`import { main, openNsmSocket } from "./app.mjs";
+
+const attestationRoots = ${JSON.stringify(roots, null, 2)};
+const tlsRoots = ${JSON.stringify(tlsRoots, null, 2)};
+const config = ${JSON.stringify(config, null, 2)};
+
+await main(
+  {
+    nsm: await openNsmSocket("./nsm.sock"),
+    attestationRoots: attestationRoots.map((der) => Uint8Array.from(atob(der), (character) => character.charCodeAt(0))),
+    tlsRoots,
+    parent: { kind: "unix", folder: "./parent" },
+    self: { kind: "unix", folder: "./self" },
+  },
+  config,
+);
+`);
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}

@@ -1,0 +1,41 @@
+/**
+ * A local AWS that enforces attestation as the real one does. No check is relaxed; only the roots are others.
+ *
+ *   HTTPS on 127.0.0.1 · Signature Version 4 · IAM and key policies · attestation documents verified by the project's
+ *   own verifier · CloudTrail-shaped audit
+ *
+ * Offers KMS: CreateKey, DescribeKey, EnableKey, DisableKey, GetKeyPolicy, PutKeyPolicy, Encrypt, Decrypt,
+ * GenerateDataKey. What it does not offer it refuses by name.
+ *
+ * @module
+ */
+import { authenticateAttestation } from "../../shared/attestation/authenticate.ts";
+import { dangerouslyTrustRoot } from "../../shared/attestation/trust.ts";
+import { type MockAws, startEmulator } from "./emulator.ts";
+import type { MockAwsOptions } from "./options.ts";
+
+export type { NewCredentials } from "./credentials.ts";
+export { newCredentials } from "./credentials.ts";
+export type { MockAccount, MockCredential, MockPrincipal } from "./directory.ts";
+export type { MockAws } from "./emulator.ts";
+export type { Decision, NamedPolicy } from "./iam/authorize.ts";
+export type { FailedCondition, NearMiss, StatementReference } from "./iam/evaluate.ts";
+export type { PolicyDocument, PolicyStatement } from "./iam/policy.ts";
+export type { Fault, FaultAnswer, FaultOperation } from "./kms/faults.ts";
+export type { MockAwsOptions } from "./options.ts";
+export type { AttestationOutcome, CloudTrailEvent, Explanation, TrailRecord } from "./trail.ts";
+
+/**
+ * Starts a mock AWS in this process.
+ *
+ * @throws {ConfigError} options that are not usable, or `NODE_ENV=production`
+ */
+export function startMockAws(options: MockAwsOptions): Promise<MockAws> {
+  return startEmulator(options, {
+    authenticate: (document, roots, now) =>
+      authenticateAttestation(document, { roots: roots.map(dangerouslyTrustRoot), now }),
+    // Read here and not by the caller: a guard that can be forgotten is none.
+    nodeEnv: process.env["NODE_ENV"],
+    onBug: (error) => console.error("mock aws: internal failure", error),
+  });
+}

@@ -1,0 +1,18 @@
+/**
+ * Mock mode: the Nitro hardware and AWS, emulated without relaxing a check, under roots made for the run.
+ *
+ * @module
+ */
+
+export type { MockAws, MockAwsOptions } from "./aws/index.ts";
+export { newCredentials, startMockAws } from "./aws/index.ts";
+export type {
+  EnclaveStatus,
+  Hypervisor,
+  MockNsm,
+  MockNsmOptions,
+  RunOptions,
+  StartedEnclave,
+  StartHypervisorOptions,
+} from "./nsm/index.ts";
+export { createMockNsm, createPki, startHypervisor } from "./nsm/index.ts";

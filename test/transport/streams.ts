@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { afterAll } from "vitest";
+
+/** Bytes that repeat nowhere near: a lost, doubled or swapped chunk changes the digest. */
+export function pattern(length: number, seed = 1): Buffer {
+  const bytes = Buffer.alloc(length);
+  let state = seed;
+  for (let i = 0; i + 4 <= length; i += 4) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes.writeUInt32LE(state, i);
+  }
+  return bytes;
+}
+
+export function digest(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Everything up to the peer's end. */
+export async function collect(socket: Duplex): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** Writes in chunks and waits where it is asked to; gives how many bytes the stream held at most. */
+export async function send(socket: Duplex, bytes: Uint8Array, chunkBytes = 65_536): Promise<number> {
+  let highest = 0;
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    const more = socket.write(bytes.subarray(at, at + chunkBytes));
+    highest = Math.max(highest, socket.writableLength);
+    if (!more) await once(socket, "drain");
+  }
+  return highest;
+}
+
+export async function closed(socket: Duplex): Promise<void> {
+  if (!socket.closed) await once(socket, "close").catch(() => {});
+}
+
+/** A connection's bytes until `count` have come; the stream goes on. */
+export async function take(socket: Duplex, count: number): Promise<Buffer> {
+  for (;;) {
+    const bytes = socket.read(count) as Buffer | null;
+    if (bytes !== null) return bytes;
+    if (socket.readableEnded || socket.destroyed) throw new Error(`ended before ${count} bytes`);
+    await Promise.race([once(socket, "readable"), once(socket, "end"), once(socket, "close")]);
+  }
+}
+
+/** A folder for sockets with short paths, removed after the file's tests. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "cl-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The `code` of what a promise is rejected with. */
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return "accepted";
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
