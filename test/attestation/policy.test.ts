@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import {
+  type AttestationPolicy,
+  AWS_NITRO_ROOT_G1,
+  dangerouslyTrustRoot,
+  isVerifiedAttestation,
+  verifyAttestation,
+} from "../../shared/attestation/index.ts";
+import { toHex } from "../../shared/bytes.ts";
+import { isConfigError } from "../../shared/errors/index.ts";
+import { makeDocument, NOW, PCR } from "./test-pki.ts";
+
+const complete = {
+  kind: "nsm",
+  roots: [AWS_NITRO_ROOT_G1],
+  images: [{ 0: PCR(1), 1: PCR(2), 2: PCR(3) }],
+  nonce: new Uint8Array(16),
+  maxAgeMs: 60_000,
+  userData: "unchecked",
+  publicKey: "unchecked",
+} as const;
+
+/** The code and the field that the policy is refused for, before the document is looked at. */
+async function refusal(policy: unknown, options?: object): Promise<string> {
+  try {
+    await verifyAttestation(Uint8Array.of(0), policy as AttestationPolicy, options);
+    return "accepted";
+  } catch (error) {
+    if (!isConfigError(error)) return "got as far as the document";
+    return `${error.code} ${"field" in error.details ? error.details.field : ""}`;
+  }
+}
+
+const without = (field: string): object =>
+  Object.fromEntries(Object.entries(complete).filter(([name]) => name !== field));
+
+describe("a policy that is incomplete is refused before any document is read", () => {
+  test("the complete one is not", async () => {
+    expect(await refusal(complete)).toBe("got as far as the document");
+  });
+
+  test.each(Object.keys(complete))("D30: %s missing", async (field) => {
+    expect(await refusal(without(field))).toBe(`ERR_CONFIG_FIELD_MISSING ${field}`);
+  });
+
+  const zero = "00".repeat(48);
+  test.each<[string, object | null, string]>([
+    ["D30 null", null, "ERR_CONFIG_FIELD_INVALID policy"],
+    ["D32 no root", { ...complete, roots: [] }, "ERR_CONFIG_FIELD_INVALID roots"],
+    ["D30 no image", { ...complete, images: [] }, "ERR_CONFIG_FIELD_INVALID images"],
+    ["D30 an image of nothing", { ...complete, images: [{}] }, "ERR_CONFIG_FIELD_MISSING images[0].0"],
+    ["D30 an array as image", { ...complete, images: [[]] }, "ERR_CONFIG_FIELD_INVALID images[0]"],
+    ["PCR1 left out", { ...complete, images: [{ 0: PCR(1), 2: PCR(3) }] }, "ERR_CONFIG_FIELD_MISSING images[0].1"],
+    [
+      "PCR32",
+      { ...complete, images: [{ ...complete.images[0], 32: PCR(1) }] },
+      "ERR_CONFIG_FIELD_INVALID images[0].32",
+    ],
+    [
+      "D31 94 digits",
+      { ...complete, images: [{ ...complete.images[0], 0: "0".repeat(94) }] },
+      "ERR_CONFIG_FIELD_INVALID images[0].0",
+    ],
+    [
+      "D31 98 digits",
+      { ...complete, images: [{ ...complete.images[0], 0: "1".repeat(98) }] },
+      "ERR_CONFIG_FIELD_INVALID images[0].0",
+    ],
+    [
+      "D31 47 bytes",
+      { ...complete, images: [{ ...complete.images[0], 0: new Uint8Array(47) }] },
+      "ERR_CONFIG_FIELD_INVALID images[0].0",
+    ],
+    ["D31 zero", { ...complete, images: [{ ...complete.images[0], 0: zero }] }, "ERR_CONFIG_FIELD_INVALID images[0].0"],
+    ["N04 a nonce of 15 bytes", { ...complete, nonce: new Uint8Array(15) }, "ERR_CONFIG_FIELD_INVALID nonce"],
+    ["a nonce as text", { ...complete, nonce: "0011" }, "ERR_CONFIG_FIELD_INVALID nonce"],
+    ["maxAgeMs 0", { ...complete, maxAgeMs: 0 }, "ERR_CONFIG_FIELD_INVALID maxAgeMs"],
+    ["maxAgeMs NaN", { ...complete, maxAgeMs: Number.NaN }, "ERR_CONFIG_FIELD_INVALID maxAgeMs"],
+    ["maxAgeMs endless", { ...complete, maxAgeMs: Number.POSITIVE_INFINITY }, "ERR_CONFIG_FIELD_INVALID maxAgeMs"],
+    ["kind guessed", { ...complete, kind: "auto" }, "ERR_CONFIG_FIELD_INVALID kind"],
+    ["debug false", { ...complete, dangerouslyAllowDebug: false }, "ERR_CONFIG_FIELD_INVALID dangerouslyAllowDebug"],
+    ["D36 a typing error", { ...complete, skipChain: true }, "ERR_CONFIG_FIELD_UNKNOWN skipChain"],
+  ])("%s", async (_, policy, wanted) => {
+    expect(await refusal(policy)).toBe(wanted);
+  });
+
+  test.each<[string, object, string]>([
+    ["T03 an invalid date", { now: new Date(Number.NaN) }, "ERR_CONFIG_FIELD_INVALID now"],
+    ["T03 a number", { now: 1_700_000_000 }, "ERR_CONFIG_FIELD_INVALID now"],
+    ["T02 more than five minutes", { clockSkewMs: 300_001 }, "ERR_CONFIG_FIELD_INVALID clockSkewMs"],
+    ["T02 negative", { clockSkewMs: -1 }, "ERR_CONFIG_FIELD_INVALID clockSkewMs"],
+    ["T02 NaN", { clockSkewMs: Number.NaN }, "ERR_CONFIG_FIELD_INVALID clockSkewMs"],
+  ])("%s", async (_, options, wanted) => {
+    expect(await refusal(complete, options)).toBe(wanted);
+  });
+});
+
+describe("what verifyAttestation gives", () => {
+  const verify = async () => {
+    const { document, root } = await makeDocument();
+    const policy = { ...complete, roots: [dangerouslyTrustRoot(root)], nonce: "unchecked" } as const;
+    const attestation = await verifyAttestation(document, policy, { now: NOW });
+    return { attestation, document };
+  };
+
+  test("P16: changing the input afterwards changes nothing", async () => {
+    const { attestation, document } = await verify();
+    const before = toHex(attestation.pcrs.get(0) ?? new Uint8Array(0));
+    document.fill(0);
+    expect(toHex(attestation.pcrs.get(0) ?? new Uint8Array(0))).toBe(before);
+    expect(before).toBe("01".repeat(48));
+  });
+
+  test("only its own results count as verified, a copy does not", async () => {
+    const { attestation } = await verify();
+    expect(isVerifiedAttestation(attestation)).toBe(true);
+    expect(isVerifiedAttestation({ ...attestation })).toBe(false);
+    expect(isVerifiedAttestation(null)).toBe(false);
+  });
+
+  test("the policy is read once: changing it during verification changes nothing", async () => {
+    const { document, root } = await makeDocument();
+    const image = { 0: PCR(7), 1: PCR(2), 2: PCR(3) };
+    const roots = [dangerouslyTrustRoot(root)] as const;
+    const policy = { ...complete, roots, images: [image], nonce: "unchecked" } as const;
+    const verifying = verifyAttestation(document, policy, { now: NOW });
+    image[0] = PCR(1);
+    await expect(verifying).rejects.toMatchObject({ code: "ERR_ATTESTATION_PCR_MISMATCH" });
+  });
+});
