@@ -10,7 +10,7 @@ import { createDirectory } from "./directory.ts";
 import { startHost } from "./host.ts";
 import { type Fault, FaultQueue } from "./kms/faults.ts";
 import { KeyStore } from "./kms/keys.ts";
-import type { AttestedClaims } from "./kms/recipient.ts";
+import type { AttestedClaims, VerifyDocument } from "./kms/recipient.ts";
 import { createKms } from "./kms/service.ts";
 import { type MockAwsOptions, readOptions, refuseProduction } from "./options.ts";
 import type { TrailRecord } from "./trail.ts";
@@ -57,30 +57,15 @@ export async function startEmulator(options: MockAwsOptions, dependencies: Emula
   refuseProduction(dependencies.nodeEnv);
   const settings = readOptions(options);
   const directory = createDirectory(settings.accounts);
-  let roots = settings.attestationRoots.map((root) => Uint8Array.from(root));
-  let offsetMs = 0;
-  let lastDocument: Uint8Array | undefined;
+  const trust = new Trust(settings.attestationRoots, dependencies.authenticate);
   const records: TrailRecord[] = [];
   const faults = new FaultQueue();
-  const kms = createKms(
-    {
-      keys: new KeyStore(),
-      faults,
-      directory,
-      recipientRules: {
-        verifyDocument: async (document, now) => {
-          const claims = await dependencies.authenticate(document, roots, now);
-          lastDocument = Uint8Array.from(document);
-          return claims;
-        },
-        maxDocumentAgeMs: settings.maxDocumentAgeMs,
-      },
-    },
-    (added) => {
-      records.push(...added);
-      records.splice(0, records.length - TRAIL_MAX);
-    },
-  );
+  const recipientRules = { verifyDocument: trust.verify, maxDocumentAgeMs: settings.maxDocumentAgeMs };
+  const kms = createKms({ keys: new KeyStore(), faults, directory, recipientRules }, (added) => {
+    records.push(...added);
+    records.splice(0, records.length - TRAIL_MAX);
+  });
+  let offsetMs = 0;
   const identity = await makeServerIdentity(settings.regions.map((region) => `kms.${region}.amazonaws.com`));
   const host = await startHost({
     door: { services: [kms], directory, regions: new Set(settings.regions) },
@@ -96,16 +81,39 @@ export async function startEmulator(options: MockAwsOptions, dependencies: Emula
     caCertificatePem: identity.caCertificatePem,
     caCertificateDer: identity.caCertificateDer,
     trail: () => [...records],
-    setAttestationRoots: (replaced) => {
-      roots = replaced.map((root) => Uint8Array.from(root));
-    },
+    setAttestationRoots: (roots) => trust.replace(roots),
     setClockOffsetMs: (ms) => {
       if (!Number.isFinite(ms)) throw new RangeError(`a clock offset is a number of milliseconds, got ${ms}`);
       offsetMs = ms;
     },
     injectFault: (fault) => faults.inject(fault),
-    lastAttestationDocument: () => lastDocument && Uint8Array.from(lastDocument),
+    lastAttestationDocument: () => trust.lastDocument(),
     close: () => host.close(),
     [Symbol.asyncDispose]: () => host.close(),
   };
+}
+
+/** The roots of the moment, the verifier under them, and what it last found authentic. */
+class Trust {
+  #roots: readonly Uint8Array[] = [];
+  #lastDocument: Uint8Array | undefined;
+  readonly #authenticate: AuthenticateDocument;
+  constructor(roots: readonly Uint8Array[], authenticate: AuthenticateDocument) {
+    this.#authenticate = authenticate;
+    this.replace(roots);
+  }
+
+  replace(roots: readonly Uint8Array[]): void {
+    this.#roots = roots.map((root) => Uint8Array.from(root));
+  }
+
+  readonly verify: VerifyDocument = async (document, now) => {
+    const claims = await this.#authenticate(document, this.#roots, now);
+    this.#lastDocument = Uint8Array.from(document);
+    return claims;
+  };
+
+  lastDocument(): Uint8Array | undefined {
+    return this.#lastDocument && Uint8Array.from(this.#lastDocument);
+  }
 }

@@ -2,8 +2,8 @@
  * Issues certificates the way AWS does for Nitro Enclaves (`profile.ts`), under a root made for one run.
  *
  * The names are AWS's, the keys are not: a verifier tells the two apart by the root's bytes, as it must. Private keys
- * can not be exported and never leave this folder. An authority is renewed when it would not outlast what it is to
- * sign; the root stays.
+ * can not be exported and never leave this folder. An authority is renewed when it would end before a new leaf;
+ * the root stays.
  *
  * @module
  */

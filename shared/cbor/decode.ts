@@ -84,7 +84,10 @@ class Gate {
     const major = initial >> 5;
     const info = initial & 0x1f;
     if (info < 24) return { major, argument: info, indefinite: false, next: offset + 1 };
-    if (info === 31) return { major, argument: 0, indefinite: true, next: offset + 1 };
+    if (info === 31) {
+      if (major < 2 || major === 6) throw malformed(offset, "integers and tags have no indefinite length");
+      return { major, argument: 0, indefinite: true, next: offset + 1 };
+    }
     if (info > 27) throw malformed(offset, "additional information 28 to 30 is reserved");
     const size = 1 << (info - 24);
     if (offset + 1 + size > this.#bytes.length) throw malformed(offset, "the input ends in the middle of an item");

@@ -27,7 +27,7 @@ export const EIF_SECTIONS_MAX = 32;
 /** AWS's tools write two; more than this is no layout we know. */
 export const EIF_RAMDISKS_MAX = 16;
 /** Metadata is not measured and is parsed as JSON, so it is kept small. */
-export const EIF_METADATA_MAX = 1024 * 1024;
+export const EIF_METADATA_MAX: number = 1024 * 1024;
 
 /** Where each header field stands, in bytes. */
 export const EIF_FIELD = {

@@ -41,6 +41,9 @@ const delegation = statement({ Principal: { AWS: ROOT }, Action: "kms:*" });
 const text = (statements: readonly object[]): string =>
   JSON.stringify({ Version: "2012-10-17", Statement: statements });
 
+/** `${name}`, as policies write it. */
+const variable = (name: string): string => `$\{${name}}`;
+
 interface Question {
   readonly caller?: Caller;
   readonly key: readonly object[];
@@ -263,7 +266,7 @@ const elements: readonly Row[] = [
   [
     "variable that fits",
     {
-      key: [statement(when("StringEquals", "kms:EncryptionContext:role", "${aws:PrincipalArn}"))],
+      key: [statement(when("StringEquals", "kms:EncryptionContext:role", variable("aws:PrincipalArn")))],
       context: { "aws:PrincipalArn": ROLE, "kms:EncryptionContext:role": ROLE },
     },
     "allowed",
@@ -271,7 +274,7 @@ const elements: readonly Row[] = [
   [
     "variable without a value fits nothing",
     {
-      key: [statement(when("StringLike", "kms:CallerAccount", "${aws:username}"))],
+      key: [statement(when("StringLike", "kms:CallerAccount", variable("aws:username")))],
       context: { "kms:CallerAccount": OWNER },
     },
     "implicit deny",
@@ -401,11 +404,11 @@ describe("patterns", () => {
 
   test("what a variable stands for is literal", () => {
     const options = { ...all, variables: (key: string) => (key === "name" ? "a*" : undefined) };
-    expect(matchesPattern("x/${name}", "x/a*", options)).toBe(true);
-    expect(matchesPattern("x/${name}", "x/ab", options)).toBe(false);
-    expect(matchesPattern("x/${other, 'y'}", "x/y", options)).toBe(true);
-    expect(matchesPattern("x/${other}", "x/", options)).toBe(false);
-    expect(matchesPattern("${*}", "anything", options)).toBe(false);
+    expect(matchesPattern(`x/${variable("name")}`, "x/a*", options)).toBe(true);
+    expect(matchesPattern(`x/${variable("name")}`, "x/ab", options)).toBe(false);
+    expect(matchesPattern(`x/${variable("other, 'y'")}`, "x/y", options)).toBe(true);
+    expect(matchesPattern(`x/${variable("other")}`, "x/", options)).toBe(false);
+    expect(matchesPattern(variable("*"), "anything", options)).toBe(false);
   });
 
   test("a pattern made to take long does not", () => {

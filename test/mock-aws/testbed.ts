@@ -97,12 +97,17 @@ export function fakeDocument({ kind = "nsm", pcrs = { 0: PCR0 }, ageMs = 1000, p
 export const readFakeDocument: AuthenticateDocument = async (document) => {
   const text = new TextDecoder().decode(document);
   if (!text.startsWith("{")) throw new AttestationError("ERR_ATTESTATION_SIGNATURE", {});
-  const { kind, pcrs, timestamp, publicKey } = JSON.parse(text) as Record<string, never>;
+  const { kind, pcrs, timestamp, publicKey } = JSON.parse(text) as {
+    kind: "nsm" | "nitrotpm";
+    pcrs: Record<string, string>;
+    timestamp: number;
+    publicKey?: string;
+  };
   return {
     kind,
     moduleId: "i-0abc-enc0123",
     timestamp: new Date(timestamp),
-    pcrs: new Map(Object.entries<string>(pcrs).map(([index, hex]) => [Number(index), fromHex(hex)])),
+    pcrs: new Map(Object.entries(pcrs).map(([index, hex]) => [Number(index), fromHex(hex)])),
     ...(publicKey === undefined ? {} : { publicKey: fromHex(publicKey) }),
   };
 };

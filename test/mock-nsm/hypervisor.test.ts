@@ -1,5 +1,5 @@
 /** The hypervisor's logic in this process; the enclaves are real processes, of applications written here. */
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -145,17 +145,19 @@ describe("what is refused", () => {
   });
 
   test("an image of another kind, and a link to one", async () => {
-    await writeFile(eifPath, buildEif(content));
-    expect(await refused()).toMatch(/^ERR_EIF_ARCHIVE/);
-    await writeFile(eifPath, buildEif({ ...content, ramdisks: [utf8("only the init")] }));
-    expect(await refused()).toBe("ERR_EIF_ARCHIVE app/main.mjs");
-    await writeFile(
-      eifPath,
-      buildEif({ ...content, ramdisks: [utf8("i"), writeCpio(new Map([["etc/passwd", utf8("")]]))] }),
-    );
+    const packed = (path: string) => writeCpio(new Map([[path, utf8("")]]));
+    const holding = (...ramdisks: Uint8Array[]) => writeFile(eifPath, buildEif({ ...content, ramdisks }));
+    await holding(utf8("init"), utf8("no archive"));
+    expect(await refused()).toBe("ERR_EIF_ARCHIVE #0");
+    for (const ramdisks of [[packed("app/main.mjs")], [utf8("init"), packed("app/x.mjs")]]) {
+      await holding(...ramdisks);
+      expect(await refused()).toBe("ERR_EIF_ARCHIVE app/main.mjs");
+    }
+    await holding(utf8("init"), packed("etc/passwd"));
     expect(await refused()).toBe("ERR_EIF_ARCHIVE etc");
-    await rm(eifPath);
-    await symlink("/dev/zero", eifPath);
+    await image("1");
+    await rename(eifPath, `${eifPath}.real`);
+    await symlink(`${eifPath}.real`, eifPath);
     expect(await refused()).toBe("ERR_EIF_FILE");
   });
 
@@ -238,7 +240,6 @@ describe("the end of an enclave", () => {
   });
 });
 
-/** A zombie that nobody reaped yet is not alive. */
 async function isAlive(pid: number): Promise<boolean> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");

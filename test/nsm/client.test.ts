@@ -38,6 +38,8 @@ describe("answers of DescribePCR", () => {
 
   test.each<[string, Uint8Array]>([
     ["empty", new Uint8Array()],
+    ["a positive integer of indefinite length", fromHex("1f")],
+    ["a negative integer of indefinite length", fromHex("3f")],
     ["truncated", accepted.subarray(0, -1)],
     ["a trailing byte", concat(accepted, Uint8Array.of(0))],
     ["longer than 0x3000", variant("DescribePCR", { lock: true, data: new Uint8Array(0x3000) })],
@@ -48,9 +50,15 @@ describe("answers of DescribePCR", () => {
     [
       "two variants",
       encodeCbor(
-        new Map([
+        new Map<string, CborValue>([
+          [
+            "DescribePCR",
+            new Map<string, CborValue>([
+              ["lock", true],
+              ["data", pcr],
+            ]),
+          ],
           ["LockPCR", null],
-          ["LockPCRs", null],
         ]),
       ),
     ],
@@ -180,7 +188,11 @@ test("NSM07 no exchange begins before the last has ended", async () => {
   await calls;
 });
 
-test("a call that fails does not stop the next", async () => {
+test("a call that fails does not stop the next, nor does an exchange that fails", async () => {
+  const exchange = vi.fn(async () => encodeCbor("LockPCR")).mockRejectedValueOnce(new TypeError("once"));
+  const failing = createNsm(exchange, async () => {});
+  const outcomes = [refusal(() => failing.lockPcr(16)), refusal(() => failing.lockPcr(17))];
+  expect(await Promise.all(outcomes)).toEqual(["TypeError", "accepted"]);
   const nsm = answering(encodeCbor("LockPCRs"), encodeCbor("LockPCR"));
   expect(await Promise.all([refusal(() => nsm.lockPcr(16)), refusal(() => nsm.lockPcr(17))])).toEqual([
     MALFORMED,

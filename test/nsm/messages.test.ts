@@ -85,6 +85,13 @@ describe("responses", () => {
     expect(decodeNsmResponse(encodeNsmResponse(response), "test")).toEqual(response);
   });
 
+  test("0x3000 bytes are read, one more is not", async () => {
+    const around = encodeNsmResponse({ kind: "GetRandom", random: new Uint8Array(1000) }).length - 1000;
+    const ofSize = (size: number) => encodeNsmResponse({ kind: "GetRandom", random: new Uint8Array(size - around) });
+    expect(await refusal(async () => decodeNsmResponse(ofSize(0x3000), "test"))).toBe("accepted");
+    expect(await refusal(async () => decodeNsmResponse(ofSize(0x3001), "test"))).toBe("ERR_NSM_RESPONSE_MALFORMED");
+  });
+
   test("what is read holds no view of the message", () => {
     const bytes = encodeNsmResponse({ kind: "GetRandom", random: data });
     const response = decodeNsmResponse(bytes, "test");

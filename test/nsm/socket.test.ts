@@ -44,8 +44,10 @@ describe("the stream", () => {
     ["announces nothing", (s) => s.write(fromHex("00000000")), "ERR_NSM_RESPONSE_MALFORMED"],
   ])("%s → $2", async (_, answer, expected) => {
     await using _server = await peer(answer);
-    await using nsm = await openNsmSocket(path);
+    await using nsm = await openNsmSocket(path, { timeoutMs: 60_000 });
     expect(await refusal(() => nsm.lockPcr(16))).toBe(expected);
+    // At once, not when a time has passed: there is nobody to answer.
+    if (expected !== "accepted") expect(await refusal(() => nsm.lockPcr(17))).toBe(expected);
   });
 
   test("an answer that nobody asked for ends the connection", async () => {
@@ -60,6 +62,11 @@ describe("the stream", () => {
     await using nsm = await openNsmSocket(path, { timeoutMs: 20 });
     expect(await refusal(() => nsm.lockPcr(16))).toBe("ERR_NSM_UNAVAILABLE");
     expect(await refusal(() => nsm.lockPcr(17))).toBe("ERR_NSM_UNAVAILABLE");
+  });
+
+  test("a message has a byte at least", async () => {
+    const reader = new NsmFrameReader(NSM_RESPONSE_MAX);
+    expect(await refusal(async () => reader.push(fromHex("00000000")))).toBe("ERR_TRANSPORT_FRAME_INVALID");
   });
 
   test("any split of the stream gives the same messages", () => {

@@ -2,7 +2,7 @@ import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 export interface TestCa {
@@ -19,7 +19,7 @@ export async function makeCa(name: string): Promise<TestCa> {
     ...common,
     serialNumber: "01",
     name: `CN=${name}`,
-    keys: keys as CryptoKeyPair,
+    keys: keys,
     extensions: [
       new x509.BasicConstraintsExtension(true, 1, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
@@ -34,8 +34,8 @@ export async function makeCa(name: string): Promise<TestCa> {
         serialNumber: "02",
         subject: `CN=${host}`,
         issuer: root.subject,
-        publicKey: own.publicKey as CryptoKey,
-        signingKey: keys.privateKey as CryptoKey,
+        publicKey: own.publicKey,
+        signingKey: keys.privateKey,
         extensions: [
           new x509.BasicConstraintsExtension(false),
           new x509.SubjectAlternativeNameExtension([{ type: "dns", value: host }]),
