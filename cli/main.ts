@@ -7,24 +7,24 @@
  *
  * @module
  */
-import { attestInspect, INSPECT_USAGE } from "./commands/attest-inspect.ts";
-import { attestVerify, VERIFY_USAGE } from "./commands/attest-verify.ts";
-import { DEMO_USAGE, demo } from "./commands/demo.ts";
-import { eifMeasure, MEASURE_USAGE } from "./commands/eif-measure.ts";
 import { createTerminal, report, type Terminal, UsageError } from "./terminal.ts";
 
 type Command = (args: readonly string[], terminal: Terminal) => Promise<number>;
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  demo,
-  "attest verify": attestVerify,
-  "attest inspect": attestInspect,
-  "eif measure": eifMeasure,
+/** Each command is loaded when it is asked for: verifying a document need not wait for the AWS SDK. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import("./commands/demo.ts")).demo,
+  "attest verify": async () => (await import("./commands/attest-verify.ts")).attestVerify,
+  "attest inspect": async () => (await import("./commands/attest-inspect.ts")).attestInspect,
+  "eif measure": async () => (await import("./commands/eif-measure.ts")).eifMeasure,
 };
 
 const USAGE = `usage: cloister <command> [options]
 
-${[DEMO_USAGE, VERIFY_USAGE, INSPECT_USAGE, MEASURE_USAGE].map((usage) => `  ${usage.split("\n")[0]?.replace("usage: ", "")}`).join("\n")}
+  cloister demo                                        the whole story in mock mode
+  cloister attest verify FILE|- --policy POLICY.json   decide whether a document proves what a policy demands
+  cloister attest inspect FILE|-                       show a document UNVERIFIED
+  cloister eif measure FILE                            compute an image's PCRs
 
   --help with a command explains it; --debug shows the stack of an error
   exit codes: 0 accepted, 1 bug, 2 usage, 3 not authentic, 4 refused by policy, 5 unreachable, 6 host lacks something`;
@@ -39,8 +39,8 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     for (const words of [2, 1]) {
       const name = args.slice(0, words).join(" ");
-      const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-      if (command) return await command(args.slice(words), terminal);
+      const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+      if (load) return await (await load())(args.slice(words), terminal);
     }
     throw new UsageError(`no command ${args.slice(0, 2).join(" ")}`, USAGE);
   } catch (error) {

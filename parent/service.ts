@@ -38,6 +38,8 @@ export async function listenService(options: ServiceOptions): Promise<ListeningS
   const { service, transport, address, log, maxConnections, serve } = options;
   const counts = { open: 0, accepted: 0, refused: 0, failed: 0 };
   const onConnection = (socket: Duplex): void => {
+    // A peer's reset is an event of its connection, whatever driver it came through.
+    socket.on("error", () => {});
     const id = `${service}-${++counts.accepted}`;
     const connection: Connection = {
       id,

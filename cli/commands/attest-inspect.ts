@@ -8,7 +8,7 @@ import { isAllZero, toHex } from "../../shared/bytes.ts";
 import { decodeAs, readArguments, readInput } from "../arguments.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
 
-export const INSPECT_USAGE = `usage: cloister attest inspect FILE|- [--encoding raw|base64|hex] [--json]
+const INSPECT_USAGE = `usage: cloister attest inspect FILE|- [--encoding raw|base64|hex] [--json]
 
   shows a document's fields UNVERIFIED: no signature, chain or policy is checked
 

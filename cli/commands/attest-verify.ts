@@ -9,7 +9,7 @@ import { decodeAs, readArguments, readInput, readJson } from "../arguments.ts";
 import { policyFromJson } from "../policy-file.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
 
-export const VERIFY_USAGE = `usage: cloister attest verify FILE|- --policy POLICY.json [--encoding raw|base64|hex] [--at TIME] [--json]
+const VERIFY_USAGE = `usage: cloister attest verify FILE|- --policy POLICY.json [--encoding raw|base64|hex] [--at TIME] [--json]
 
   verifies an attestation document under a policy; "-" reads standard input
   --policy FILE    the policy (schemas/attestation-policy.json)

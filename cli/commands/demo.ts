@@ -9,7 +9,7 @@ import { runDemo } from "../demo/run.ts";
 import { Story } from "../demo/story.ts";
 import type { Terminal } from "../terminal.ts";
 
-export const DEMO_USAGE = `usage: cloister demo [--flights FILE.csv] [--strikes FILE.csv] [--json]
+const DEMO_USAGE = `usage: cloister demo [--flights FILE.csv] [--strikes FILE.csv] [--json]
 
   two owners seal real data; an attested enclave joins it; then the demo attacks itself; exits 0 only if every step held
   --flights FILE   the carrier's table instead of the published one

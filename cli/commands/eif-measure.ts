@@ -8,7 +8,7 @@ import { toHex } from "../../shared/bytes.ts";
 import { readArguments } from "../arguments.ts";
 import type { Terminal } from "../terminal.ts";
 
-export const MEASURE_USAGE = `usage: cloister eif measure FILE [--json]
+const MEASURE_USAGE = `usage: cloister eif measure FILE [--json]
 
   prints PCR0, PCR1 and PCR2 as the Nitro hypervisor will measure them; 96 hex digits each
 

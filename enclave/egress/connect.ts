@@ -38,6 +38,8 @@ export async function connectThroughParent(options: ConnectThroughParentOptions)
   const { host, port } = parseTarget(`${options.host}:${options.port}`);
   const proxy = addressOf(parent, EGRESS_PORT);
   const socket = await transport.connect(proxy, { timeoutMs, ...(signal && { signal }) });
+  // The parent may reset at any moment; whoever has the tunnel sees `close`.
+  socket.on("error", () => {});
   try {
     socket.write(`CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`);
     const status = statusOf(await readHead(socket, { address: formatAddress(proxy), timeoutMs, signal }));

@@ -181,7 +181,7 @@ test("NSM07 no exchange begins before the last has ended", async () => {
   const nsm = createNsm(exchange, async () => {});
   const calls = Promise.all([nsm.lockPcr(16), nsm.lockPcr(17), nsm.lockPcr(18)]);
   for (let begun = 1; begun <= 3; begun++) {
-    await vi.waitFor(() => expect(pending).toHaveLength(1));
+    await vi.waitFor(() => expect(pending).toHaveLength(1), 15_000);
     expect(exchange).toHaveBeenCalledTimes(begun);
     pending.pop()?.();
   }

@@ -1,0 +1,128 @@
+import { once } from "node:events";
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import { parentCredentials } from "../../enclave/egress/credentials.ts";
+import { type ContainerCredentials, startCredentials } from "../../parent/credentials.ts";
+import type { ParentEvent } from "../../parent/observe.ts";
+import { addressOf, type Peer } from "../../shared/transport/address.ts";
+import { openChannel } from "../../shared/transport/channel.ts";
+import { CREDENTIALS_PORT } from "../../shared/transport/ports.ts";
+import { codeOf } from "../transport/streams.ts";
+import { cleanups, freshPeer, transport, turns, until } from "./fixture.ts";
+
+const NOW = new Date("2026-05-01T12:00:00Z");
+const GOOD: ContainerCredentials = {
+  AccessKeyId: "ASIACANARYACCESSKEYI",
+  SecretAccessKey: "canary-secret-access-key-0123456789abcd",
+  Token: "canary-session-token",
+  Expiration: "2026-05-01T13:00:00Z",
+};
+
+describe("credentials", () => {
+  async function vend(provide: () => unknown): Promise<{ parent: Peer; events: ParentEvent[]; seen: Buffer[] }> {
+    const parent = freshPeer();
+    const events: ParentEvent[] = [];
+    const seen: Buffer[] = [];
+    const service = await startCredentials({
+      transport,
+      address: addressOf(parent, CREDENTIALS_PORT),
+      provide: provide as () => ContainerCredentials,
+      log: (event) => void events.push(event),
+      tap: (_, direction, bytes) =>
+        void seen.push(Buffer.from(`${direction} ${Buffer.from(bytes).toString("latin1")}`)),
+    });
+    cleanups.push(() => service.close());
+    return { parent, events, seen };
+  }
+
+  test("reach the AWS SDK's form, cross the tap, and stay out of the parent's log", async () => {
+    const { parent, events, seen } = await vend(() => ({ ...GOOD, Internal: "canary-internal" }));
+    expect(await parentCredentials({ transport, parent, now: () => NOW })()).toEqual({
+      accessKeyId: GOOD.AccessKeyId,
+      secretAccessKey: GOOD.SecretAccessKey,
+      sessionToken: GOOD.Token,
+      expiration: new Date(GOOD.Expiration),
+    });
+    expect(inspect(events, { depth: null })).not.toMatch(/canary/i);
+    const crossed = Buffer.concat(seen).toString();
+    expect(crossed).toMatch(/from-enclave .*credentials/s);
+    expect(crossed).toContain(GOOD.Token);
+    expect(crossed).not.toContain("canary-internal");
+  });
+
+  test("callers share one question; it is asked again from five minutes before the end, without waiting", async () => {
+    let asked = 0;
+    let now = NOW.getTime();
+    const { parent } = await vend(() => ({
+      ...GOOD,
+      Token: `token-${++asked}`,
+      Expiration: new Date(now + 3_600_000).toISOString(),
+    }));
+    const provide = parentCredentials({ transport, parent, now: () => new Date(now) });
+    const tokens = await Promise.all(Array.from({ length: 20 }, async () => (await provide()).sessionToken));
+    expect(new Set(tokens)).toEqual(new Set(["token-1"]));
+    now += 3_300_000 - 1;
+    expect((await provide()).sessionToken).toBe("token-1");
+    expect(asked).toBe(1);
+    now += 1;
+    expect((await provide()).sessionToken).toBe("token-1");
+    await until(() => asked === 2);
+    await turns(50);
+    expect((await provide()).sessionToken).toBe("token-2");
+  });
+
+  test("a failed refresh goes unnoticed while the old ones are valid, and is told when they are not", async () => {
+    let now = NOW.getTime();
+    let broken = false;
+    const { parent, events } = await vend(() => {
+      if (broken) throw new Error("canary: no role");
+      return { ...GOOD, Expiration: new Date(now + 600_000).toISOString() };
+    });
+    const provide = parentCredentials({ transport, parent, now: () => new Date(now) });
+    const first = await provide();
+    broken = true;
+    now += 600_000 - 30_001;
+    expect(await provide()).toBe(first);
+    now += 1;
+    await expect(provide()).rejects.toMatchObject({
+      code: "ERR_TRANSPORT_REQUEST_REFUSED",
+      details: { method: "credentials", refusal: "ERR_INTERNAL" },
+    });
+    expect(inspect(events, { depth: null })).not.toContain("canary");
+    broken = false;
+    expect((await provide()).accessKeyId).toBe(GOOD.AccessKeyId);
+  });
+
+  test.each<[string, unknown, string]>([
+    ["no access key", { ...GOOD, AccessKeyId: "" }, "AccessKeyId"],
+    ["an access key with a line end", { ...GOOD, AccessKeyId: `${GOOD.AccessKeyId}\n` }, "AccessKeyId"],
+    ["a secret that is a number", { ...GOOD, SecretAccessKey: 1 }, "SecretAccessKey"],
+    ["a token with CR LF", { ...GOOD, Token: "a\r\nX-Header: b" }, "Token"],
+    ["a token of 16 385 characters", { ...GOOD, Token: "t".repeat(16_385) }, "Token"],
+    ["no expiration", { ...GOOD, Expiration: "never" }, "Expiration"],
+    ["an expiration of today, local time", { ...GOOD, Expiration: "2026-05-01T13:00:00" }, "Expiration"],
+    ["an expiration that has been", { ...GOOD, Expiration: "2026-05-01T12:00:00Z" }, "Expiration"],
+    ["a day that is none", { ...GOOD, Expiration: "2026-13-41T12:00:00Z" }, "Expiration"],
+  ])("G03: %s is refused, and the error holds no value", async (_, answer, field) => {
+    const { parent } = await vend(() => answer);
+    const error = await parentCredentials({ transport, parent, now: () => NOW })().catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: "ERR_TRANSPORT_CREDENTIALS_INVALID", details: { field } });
+    expect(inspect(error, { depth: null, showHidden: true })).not.toMatch(/canary/i);
+  });
+
+  test("nobody vends", async () => {
+    expect(await codeOf(parentCredentials({ transport, parent: freshPeer() })())).toBe("ERR_TRANSPORT_UNREACHABLE");
+  });
+
+  test("the service answers one method, and lives through a peer that breaks the rules", async () => {
+    const { parent } = await vend(() => ({ ...GOOD, Expiration: "2999-01-01T00:00:00Z" }));
+    const socket = await transport.connect(addressOf(parent, CREDENTIALS_PORT));
+    socket.write(Buffer.from("ffffffff00", "hex"));
+    await once(socket.resume(), "end");
+    socket.destroy();
+    const other = openChannel(await transport.connect(addressOf(parent, CREDENTIALS_PORT)), { peer: "parent" });
+    expect(await codeOf(other.request("roles", {}))).toBe("ERR_TRANSPORT_REQUEST_REFUSED");
+    await other.close();
+    expect((await parentCredentials({ transport, parent })()).accessKeyId).toBe(GOOD.AccessKeyId);
+  });
+});
