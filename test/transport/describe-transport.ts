@@ -141,23 +141,31 @@ export function describeTransport(name: string, make: () => TransportUnderTest):
       expect((await collect(socket)).toString()).toBe("still here");
     });
 
-    test("V05: a peer that vanishes is seen, and is no uncaught exception", async () => {
-      const { near, far } = await pair();
-      near.write("unread");
-      await take(far, 1);
-      near.destroy();
-      await collect(far).catch(() => {});
-      // Writing to nobody fails on this socket alone.
-      far.write("to nobody");
-      far.write("to nobody");
-      far.end();
-      await closed(far);
-    });
+    test.each(["the connecting", "the listening"])(
+      "V05: %s side vanishes: seen, and no uncaught exception",
+      async (side) => {
+        const { near, far } = await pair();
+        const [gone, left] = side === "the connecting" ? [near, far] : [far, near];
+        gone.write("unread");
+        await take(left, 1);
+        gone.destroy();
+        await collect(left).catch(() => {});
+        // Writing to nobody fails on this socket alone, whether anyone listens for its error or not.
+        left.write("to nobody");
+        left.write("to nobody");
+        await new Promise(setImmediate);
+        left.end("to nobody");
+        await closed(left);
+        await new Promise(setImmediate);
+      },
+    );
 
     test("closing a listener ends its connections and gives the place free", async () => {
       const { near, far, listener } = await pair();
       near.resume();
       const ended = once(near, "end");
+      // It does not take the time that is left to a peer that does not read.
+      vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
       await listener.close();
       await ended;
       expect(far.destroyed).toBe(true);
