@@ -3,7 +3,7 @@
 SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples -name '*.ts' 2>/dev/null) \
   package.json tsconfig.json
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check docs bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: dist/.stamp ## every test; reference vectors from CLOISTER_VECTORS, defaul
 
 check: node_modules/.stamp ## format, lint and types
 	npm run --silent check
+
+docs: node_modules/.stamp ## write what is generated: docs/errors.md, the list of exports
+	UPDATE=1 npx vitest run test/errors.test.ts test/api.test.ts -u
 
 bench: dist/.stamp ## measured comparisons, printed as a table
 	node dist/bench/verify.js

@@ -11,6 +11,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { isToolkitError } from "../shared/errors/index.ts";
 
 /** What a served process can be asked; parameters come as parsed JSON. */
@@ -123,6 +124,6 @@ export class ControlledProcess implements AsyncDisposable {
 export function startControlled(module: URL, args: readonly string[] = []): ControlledProcess {
   const env = { PATH: process.env["PATH"] ?? "" };
   return new ControlledProcess(
-    spawn(process.execPath, [module.pathname, ...args], { env, stdio: ["pipe", "pipe", "inherit"] }),
+    spawn(process.execPath, [fileURLToPath(module), ...args], { env, stdio: ["pipe", "pipe", "inherit"] }),
   );
 }

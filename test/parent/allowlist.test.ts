@@ -162,6 +162,7 @@ describe("the class of an address", () => {
     ["R05: Teredo", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "never"],
     ["R05: metadata, compatible", "::169.254.169.254", "never"],
     ["R05: with a zone", "fe80::1%eth0", "never"],
+    ["R05: a public one with a zone", "2600:1f18::1%eth0", "never"],
     ["R05: private, mapped", "::ffff:10.0.0.1", "private"],
     ["R05: private, NAT64", "64:ff9b::7f00:1", "private"],
     ["R05: private, 6to4", "2002:c0a8:101::1", "private"],

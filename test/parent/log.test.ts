@@ -86,6 +86,7 @@ describe("log", () => {
     ],
   ])("a record of %s", (_, body, wanted) => {
     const record = sanitizeLogEvent(body);
+    expect(Object.keys(record?.fields ?? {}).length).toBeLessThanOrEqual(32);
     if (wanted === undefined) expect(record).toBeUndefined();
     else expect(record).toMatchObject(wanted as object);
   });

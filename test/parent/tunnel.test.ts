@@ -5,7 +5,7 @@ import type { EgressOptions } from "../../parent/egress.ts";
 import { addressOf } from "../../shared/transport/address.ts";
 import { EGRESS_PORT } from "../../shared/transport/ports.ts";
 import { closed, codeOf, collect, digest, pattern, send } from "../transport/streams.ts";
-import { connect, echo, lived, proxy, transport, turns, upstream } from "./fixture.ts";
+import { connect, echo, lived, proxy, transport, turns, until, upstream } from "./fixture.ts";
 
 describe("a tunnel", () => {
   async function tunnelTo(
@@ -99,6 +99,47 @@ describe("a tunnel", () => {
     while (!far) await new Promise(setImmediate);
     near.destroy();
     await Promise.race([once(far, "end"), once(far, "close")]);
+  });
+
+  test("the proxy closes: the server's side is closed too", async () => {
+    let far: Duplex | undefined;
+    const port = await upstream((socket) => {
+      far = socket.resume();
+    });
+    const under = await proxy({ allowlist: ["echo.test:443"], hosts: { "echo.test:443": `127.0.0.1:${port}` } });
+    const near = await under.through("echo.test", 443);
+    await until(() => far !== undefined);
+    const ended = Promise.race([once(far as Duplex, "end"), once(far as Duplex, "close")]);
+    near.resume().once("end", () => near.end());
+    await under.service.close();
+    await ended;
+  });
+
+  test("a server that is done and gone does not cut short a slow reader", async () => {
+    for (let kib = 64; kib <= 1_024; kib += 64) {
+      const answer = pattern(kib * 1_024);
+      let far: Duplex | undefined;
+      const near = await tunnelTo((socket) => {
+        far = socket.resume();
+      });
+      near.end();
+      await until(() => far !== undefined);
+      const server = far as Duplex;
+      server.end(answer);
+      // All that the buffers on the way take has been taken before the reader begins.
+      await turns(50);
+      expect(digest(await collect(near))).toBe(digest(answer));
+    }
+  });
+
+  test("a tunnel that is over leaves no timer", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const port = await echo();
+    const hosts = { [`echo.test:${port}`]: `127.0.0.1:${port}` };
+    const under = await proxy({ allowlist: Object.keys(hosts), hosts });
+    await lived(under, port);
+    await until(() => under.service.stats().open === 0);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   test("R19: ten minutes of silence end both sides; a byte in between starts them anew", async () => {
