@@ -16,7 +16,7 @@ import { type KmsCalls, open } from "../../shared/envelope/sealed.ts";
 import { RemoteError } from "../../shared/errors/index.ts";
 import type { SignedResultJson } from "../../shared/result/signed-result.ts";
 import { CARRIER, INSTANCE_ID, OPERATOR_ACCOUNT } from "./cast.ts";
-import { underGenuineRoot } from "./forgery.ts";
+import { forgeLeaf } from "./forgery.ts";
 import type { Story } from "./story.ts";
 import type { RunningEnclave, World } from "./world.ts";
 
@@ -104,13 +104,19 @@ export async function attackKmsDirectly(scene: Scene): Promise<void> {
   );
   await world.aws.call("setClockOffset", { ms: 0 });
 
-  const forged = await forgeDocument(scene);
-  await story.attack("a document with the right PCRs under a forged root", "ERR_ATTESTATION_ROOT_UNTRUSTED", () =>
-    judged(scene, () => decryptWith(scene, forged)),
+  const attackersKey = attackersPublicKey();
+  const forged = await forgeDocument(scene, attackersKey);
+  await story.attack(
+    "a document with the right PCRs and the attacker's key under a forged root",
+    "ERR_ATTESTATION_ROOT_UNTRUSTED",
+    () => judged(scene, () => decryptWith(scene, forged)),
   );
-  const grafted = await underGenuineRoot(forged, document);
-  await story.attack("… the forged chain with the genuine root set in front", "ERR_ATTESTATION_CHAIN", () =>
-    judged(scene, () => decryptWith(scene, grafted)),
+  const grafted = await forgeLeaf(document, attackersKey);
+  await story.attack(
+    "… under the genuine root and issuers, with a leaf certificate that the attacker signed",
+    "ERR_ATTESTATION_CHAIN",
+    () => judged(scene, () => decryptWith(scene, grafted)),
+    /certificate 4 .* did not sign/,
   );
 }
 
@@ -220,10 +226,14 @@ function flipOneBit(document: Uint8Array): Uint8Array {
   return new Uint8Array(flipped);
 }
 
+function attackersPublicKey(): Uint8Array {
+  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
+}
+
 /** A document that says what the genuine one says, under a root that the attacker made. */
-async function forgeDocument({ eifPath }: Scene): Promise<Uint8Array> {
+async function forgeDocument({ eifPath }: Scene, publicKey: Uint8Array): Promise<Uint8Array> {
   const measurements = await measureEifFile(eifPath);
   const { device } = await createMockNsm({ measurements, instanceId: INSTANCE_ID });
-  const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  return device.attest({ publicKey: new Uint8Array(publicKey.export({ type: "spki", format: "der" })) });
+  return device.attest({ publicKey });
 }
