@@ -3,7 +3,7 @@
 SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples -name '*.ts' 2>/dev/null) \
   package.json tsconfig.json
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs fuzz break bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ check: node_modules/.stamp ## format, lint and types
 
 docs: node_modules/.stamp ## write what is generated: docs/errors.md, the list of exports
 	UPDATE=1 npx vitest run test/errors.test.ts test/api.test.ts -u
+
+fuzz: node_modules/.stamp ## property tests with ten times the runs
+	SLOW=1 npx vitest run test/attestation/properties.test.ts --testTimeout=600000
+
+break: node_modules/.stamp ## break each check once: tests and demo must notice
+	node test/break/run.mjs
 
 bench: dist/.stamp ## measured comparisons, printed as a table
 	node dist/bench/verify.js

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
   type AttestationPolicy,
@@ -93,6 +95,13 @@ describe("a policy that is incomplete is refused before any document is read", (
   ])("%s", async (_, options, wanted) => {
     expect(await refusal(complete, options)).toBe(wanted);
   });
+});
+
+test("the published schema has the policy's fields, and requires what the policy requires", () => {
+  const path = fileURLToPath(new URL("../../schemas/attestation-policy.json", import.meta.url));
+  const schema = JSON.parse(readFileSync(path, "utf8")) as { required: string[]; properties: object };
+  expect(new Set(schema.required)).toEqual(new Set(Object.keys(complete)));
+  expect(new Set(Object.keys(schema.properties))).toEqual(new Set([...Object.keys(complete), "dangerouslyAllowDebug"]));
 });
 
 describe("what verifyAttestation gives", () => {

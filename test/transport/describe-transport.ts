@@ -72,6 +72,15 @@ export function describeTransport(name: string, make: () => TransportUnderTest):
       await Promise.all([closed(near), closed(far)]);
     });
 
+    test("half-close: the listening side ends first, and still takes 16 MiB", async () => {
+      const { near, far } = await pair();
+      far.end("enough said");
+      expect((await collect(near)).toString()).toBe("enough said");
+      const sent = pattern(16 * MIB);
+      const [got] = await Promise.all([collect(far), send(near, sent).then(() => near.end())]);
+      expect(digest(got)).toBe(digest(sent));
+    });
+
     test("backpressure: a writer that heeds `false` is held by a peer that does not read", async () => {
       const { near, far } = await pair();
       const bytes = pattern(64 * MIB);

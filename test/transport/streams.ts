@@ -39,17 +39,18 @@ export async function send(socket: Duplex, bytes: Uint8Array, chunkBytes = 65_53
   return highest;
 }
 
+/** Waits for the end of a socket; adds no `error` listener, as `events.once` would. */
 export async function closed(socket: Duplex): Promise<void> {
-  if (!socket.closed) await once(socket, "close").catch(() => {});
+  if (!socket.closed) await new Promise<void>((resolve) => socket.once("close", () => resolve()));
 }
 
-/** A connection's bytes until `count` have come; the stream goes on. */
+/** A connection's bytes until `count` have come; the stream goes on, and no listener stays behind. */
 export async function take(socket: Duplex, count: number): Promise<Buffer> {
   for (;;) {
     const bytes = socket.read(count) as Buffer | null;
     if (bytes !== null) return bytes;
     if (socket.readableEnded || socket.destroyed) throw new Error(`ended before ${count} bytes`);
-    await Promise.race([once(socket, "readable"), once(socket, "end"), once(socket, "close")]);
+    await new Promise(setImmediate);
   }
 }
 
