@@ -115,6 +115,9 @@ class EgressAgent extends Agent {
         rejectUnauthorized: true,
         ALPNProtocols: ["http/1.1"],
       });
+      // TLS over a socket takes over its half-open mode, and a connection that the server closed would wait in the
+      // pool for a request that nobody answers.
+      socket.allowHalfOpen = false;
       const settle = (): void => {
         signal.removeEventListener("abort", onAbort);
         socket.off("error", onError).off("close", onClose).off("secureConnect", onSecure);
