@@ -14,6 +14,7 @@ import { equalBytes, toHex } from "../bytes.ts";
 import { type Certificate, readCertificate } from "../der/certificate.ts";
 import { AttestationError } from "../errors/attestation.ts";
 import { EncodingError } from "../errors/encoding.ts";
+import type { ChainCache, VerifyKey } from "./chain-cache.ts";
 import type { AuthenticAttestation, ParsedAttestation } from "./document.ts";
 import { parse } from "./parse.ts";
 import type { TrustAnchor } from "./trust.ts";
@@ -23,6 +24,8 @@ export interface AuthenticateOptions {
   readonly now: Date;
   /** How far this clock may be off, in milliseconds; widens both ends of every validity. */
   readonly clockSkewMs?: number;
+  /** Issuers whose signatures were verified before; everything else is judged anew. */
+  readonly chainCache?: ChainCache | undefined;
 }
 
 /**
@@ -41,7 +44,7 @@ export async function authenticateAttestation(
 /** @throws {AttestationError} */
 export async function authenticate(
   parsed: ParsedAttestation,
-  { roots, now, clockSkewMs = 0 }: AuthenticateOptions,
+  { roots, now, clockSkewMs = 0, chainCache }: AuthenticateOptions,
 ): Promise<AuthenticAttestation> {
   const [root, leaf] = [parsed.chain[0], parsed.chain.at(-1)];
   if (!root || !leaf) throw new TypeError("a parsed document has a chain");
@@ -49,12 +52,15 @@ export async function authenticate(
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", Uint8Array.from(root)));
     throw new AttestationError("ERR_ATTESTATION_ROOT_UNTRUSTED", { fingerprint: toHex(digest) });
   }
-  const chain = parsed.chain.map(readAt);
+  const issuers = parsed.chain.slice(0, -1);
+  const known = chainCache?.get(issuers);
+  const chain = [...(known?.certificates ?? issuers.map(readAt)), readAt(leaf, issuers.length)];
   for (const [index] of chain.entries()) checkRole(chain, index);
   for (const [index] of chain.slice(1).entries()) checkLink(chain, index + 1);
   for (const [index, certificate] of chain.entries()) checkTime(certificate, index, now, clockSkewMs);
   checkMade(parsed.timestamp, leafOf(chain), now);
-  await checkSignatures(chain, parsed);
+  const signer = await checkSignatures(chain, parsed, known?.signer);
+  if (!known) chainCache?.set(issuers, { certificates: chain.slice(0, -1), signer });
   const { sign1: _sign1, chain: _chain, ...claims } = parsed;
   return { ...claims, authentic: true, certificateExpires: leafOf(chain).notAfter };
 }
@@ -136,18 +142,27 @@ function checkMade(timestamp: Date, leaf: Certificate, now: Date): void {
   });
 }
 
-type VerifyKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
-
 const ECDSA_P384 = { name: "ECDSA", namedCurve: "P-384" } as const;
 const ECDSA_SHA384 = { name: "ECDSA", hash: "SHA-384" } as const;
 
-async function checkSignatures(chain: readonly Certificate[], { sign1 }: ParsedAttestation): Promise<void> {
-  const keys = await Promise.all(chain.map(importKey));
-  const links = chain.slice(1).map((certificate, index) => verify(keys[index], certificate.signature, certificate.tbs));
+/** Checks the links and the document side by side; where the issuers are known, only the leaf's link and the document. */
+async function checkSignatures(
+  chain: readonly Certificate[],
+  { sign1 }: ParsedAttestation,
+  knownSigner: VerifyKey | undefined,
+): Promise<VerifyKey> {
+  const from = knownSigner ? chain.length - 2 : 0;
+  const keys = await Promise.all(
+    chain.slice(from).map((certificate, index) => (index === 0 && knownSigner) || importKey(certificate, from + index)),
+  );
+  const links = chain.slice(from + 1).map(({ signature, tbs }, index) => verify(keys[index], signature, tbs));
   const [document, ...linked] = await Promise.all([verify(keys.at(-1), sign1.signature, sign1.signed), ...links]);
   const failed = linked.indexOf(false);
-  if (failed >= 0) throw broken(failed + 1, "its issuer's key did not sign it");
+  if (failed >= 0) throw broken(from + failed + 1, "its issuer's key did not sign it");
   if (!document) throw new AttestationError("ERR_ATTESTATION_SIGNATURE", {});
+  const signer = keys.at(-2);
+  if (!signer) throw new TypeError("a chain has an issuer");
+  return signer;
 }
 
 async function importKey(certificate: Certificate, index: number): Promise<VerifyKey> {

@@ -17,9 +17,11 @@
 import { ConfigError } from "../errors/config.ts";
 import { appraise } from "./appraise.ts";
 import { authenticate } from "./authenticate.ts";
+import type { ChainCache } from "./chain-cache.ts";
 import type { VerifiedAttestation } from "./document.ts";
 import { parse } from "./parse.ts";
 import { type AttestationPolicy, readPolicy } from "./policy.ts";
+import { markVerified } from "./verified.ts";
 
 export interface VerifyOptions {
   /** The moment to judge at. Default: the system's clock, read once. */
@@ -29,10 +31,11 @@ export interface VerifyOptions {
    * closer, and a document lives for hours, so a minute lets nothing in that `maxAgeMs` and the nonce keep out.
    */
   readonly clockSkewMs?: number;
+  /** Remembers verified issuers across documents (`createChainCache`); without it every signature is checked each time. */
+  readonly chainCache?: ChainCache;
 }
 
 const CLOCK_SKEW_MAX_MS = 300_000;
-const made = new WeakSet<object>();
 
 /**
  * Verifies an attestation document under a policy.
@@ -44,21 +47,14 @@ const made = new WeakSet<object>();
 export async function verifyAttestation(
   document: Uint8Array,
   policy: AttestationPolicy,
-  { now = new Date(), clockSkewMs = 60_000 }: VerifyOptions = {},
+  { now = new Date(), clockSkewMs = 60_000, chainCache }: VerifyOptions = {},
 ): Promise<VerifiedAttestation> {
   const demanded = readPolicy(policy);
   checkClock(now, clockSkewMs);
   const parsed = parse(document);
-  const authentic = await authenticate(parsed, { roots: demanded.roots, now, clockSkewMs });
+  const authentic = await authenticate(parsed, { roots: demanded.roots, now, clockSkewMs, chainCache });
   const { debug } = await appraise(authentic, demanded, { now, clockSkewMs });
-  const attestation = Object.freeze({ ...authentic, debug });
-  made.add(attestation);
-  return attestation as unknown as VerifiedAttestation; // the only cast to this type
-}
-
-/** Whether `value` came from `verifyAttestation`: for code that plain JavaScript may call. */
-export function isVerifiedAttestation(value: unknown): value is VerifiedAttestation {
-  return typeof value === "object" && value !== null && made.has(value);
+  return markVerified({ ...authentic, debug });
 }
 
 function checkClock(now: Date, clockSkewMs: number): void {

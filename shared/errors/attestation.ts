@@ -47,6 +47,16 @@ export interface AttestationRefusals {
   readonly ERR_ATTESTATION_USER_DATA_MISMATCH: { readonly expectedBytes: number; readonly actualBytes: number };
   /** `public_key` is not what the policy names. Lengths in bytes; -1 where absent. */
   readonly ERR_ATTESTATION_PUBLIC_KEY_MISMATCH: { readonly expectedBytes: number; readonly actualBytes: number };
+  /** The nonce was seen before. */
+  readonly ERR_ATTESTATION_REPLAYED: Readonly<Record<string, never>>;
+  /** The guard remembers as many nonces as it may; no new one is admitted until the oldest lapse. */
+  readonly ERR_ATTESTATION_REPLAY_GUARD_FULL: { readonly maxEntries: number };
+  /** The nonce is no open challenge: never issued here, or redeemed before. */
+  readonly ERR_ATTESTATION_CHALLENGE_UNKNOWN: Readonly<Record<string, never>>;
+  /** The answer came after the challenge's lifetime. */
+  readonly ERR_ATTESTATION_CHALLENGE_EXPIRED: { readonly lifetimeMs: number };
+  /** As many challenges are open as may be. */
+  readonly ERR_ATTESTATION_CHALLENGES_EXHAUSTED: { readonly maxOpen: number };
 }
 
 export type AttestationCode = keyof AttestationRefusals;
@@ -119,6 +129,23 @@ export const ATTESTATION_TABLE: CodeTable<AttestationRefusals> = {
   ERR_ATTESTATION_PUBLIC_KEY_MISMATCH: {
     kind: "refused by policy",
     message: (d) => `public_key is not what was expected (${d.actualBytes} bytes, ${d.expectedBytes} expected)`,
+  },
+  ERR_ATTESTATION_REPLAYED: { kind: "refused by policy", message: () => "this nonce was answered before" },
+  ERR_ATTESTATION_REPLAY_GUARD_FULL: {
+    kind: "refused by policy",
+    message: (d) => `the replay guard remembers ${d.maxEntries} nonces and admits no more for now`,
+  },
+  ERR_ATTESTATION_CHALLENGE_UNKNOWN: {
+    kind: "refused by policy",
+    message: () => "the nonce is no open challenge: never issued here, or answered before",
+  },
+  ERR_ATTESTATION_CHALLENGE_EXPIRED: {
+    kind: "refused by policy",
+    message: (d) => `the challenge was to be answered within ${d.lifetimeMs} ms`,
+  },
+  ERR_ATTESTATION_CHALLENGES_EXHAUSTED: {
+    kind: "refused by policy",
+    message: (d) => `${d.maxOpen} challenges are open, no more are issued for now`,
   },
 };
 

@@ -405,8 +405,10 @@ describe("verifyAttestation", () => {
   });
 
   test("every code has a row", () => {
+    // The last five are about what a verifier remembers: state.test.ts.
+    const remembered = /_(REPLAYED|REPLAY_GUARD_FULL|CHALLENGE_UNKNOWN|CHALLENGE_EXPIRED|CHALLENGES_EXHAUSTED)$/;
     const seen = new Set(ROWS.map((row) => row.expect));
-    expect(Object.keys(ATTESTATION_TABLE).filter((code) => !seen.has(code))).toEqual([]);
+    expect(Object.keys(ATTESTATION_TABLE).filter((code) => !seen.has(code) && !remembered.test(code))).toEqual([]);
   });
 
   test("row ids are unique", () => {

@@ -1,11 +1,11 @@
 /**
- * Breaks each check once, in a copy, and shows that its tests and the demo notice: `make break`, some minutes.
+ * Breaks each check once, in a clone of what is committed, and shows that its tests and the demo notice: `make break`, some minutes.
  *
  * A row of breaks.json is one edit that must apply exactly once. The copy is built, the named tests are run, the demo is
  * run; a break that either does not notice fails this script.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,13 +14,12 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const vectors = process.env.CLOISTER_VECTORS ?? resolve(root, "../shared/vectors");
 const wanted = process.argv[2] ?? "";
 const breaks = JSON.parse(readFileSync(new URL("breaks.json", import.meta.url), "utf8"));
-const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" });
 
 let unnoticed = 0;
 for (const { check, file, find, replace, tests } of breaks.filter((row) => row.check.includes(wanted))) {
   const copy = mkdtempSync(join(tmpdir(), "break-"));
   try {
-    for (const name of files.trim().split("\n")) cpSync(join(root, name), join(copy, name));
+    execFileSync("git", ["clone", "--quiet", root, copy]);
     symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
     const source = readFileSync(join(copy, file), "utf8");
     if (source.split(find).length !== 2) throw new Error(`${check}: the edit must apply exactly once in ${file}`);

@@ -2,11 +2,10 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
-import { createServer, request } from "node:https";
+import { request } from "node:https";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createEgressAgent } from "../../enclave/egress/agent.ts";
 import { startEgress } from "../../parent/egress.ts";
@@ -15,6 +14,8 @@ import { addressOf, type Peer } from "../../shared/transport/address.ts";
 import { EGRESS_PORT } from "../../shared/transport/ports.ts";
 import { createTransport } from "../../transport/create.ts";
 import { pattern, scratchFolder } from "../transport/streams.ts";
+import { bundle } from "./bundle.ts";
+import { type EchoServer, startEchoServer } from "./echo-server.ts";
 import { makeCa, type TestCa } from "./pki.ts";
 
 const HOST = "kms.us-east-1.amazonaws.com";
@@ -29,22 +30,13 @@ let wrongCa: TestCa;
 let proxy: ListeningService;
 let port = 0;
 let connections = 0;
-const servers: { close(): void }[] = [];
+const servers: EchoServer[] = [];
 const tapped: { direction: string; bytes: Buffer }[] = [];
 
 async function server(host: string): Promise<number> {
-  const https = createServer(await ca.issue(host), (incoming, outgoing) => {
-    incoming.on("data", (bytes) => outgoing.write(bytes)).on("end", () => outgoing.end());
-  });
-  https.on("secureConnection", () => connections++).listen(0, "127.0.0.1");
-  await once(https, "listening");
-  servers.push({
-    close: () => {
-      https.close();
-      https.closeAllConnections();
-    },
-  });
-  return (https.address() as { port: number }).port;
+  const started = await startEchoServer(await ca.issue(host), () => connections++);
+  servers.push(started);
+  return started.port;
 }
 
 beforeAll(async () => {
@@ -123,6 +115,18 @@ describe("https from the enclave through the parent", () => {
       const before = connections;
       for (let i = 0; i < 5; i++) expect(await post(agent, HOST, `request ${i}`)).toBe(`request ${i}`);
       expect(connections - before).toBe(1);
+    });
+  });
+
+  test("a connection that the server closed while it was kept is not used again", async () => {
+    await withAgent([ca.root], async (agent) => {
+      const before = connections;
+      expect(await post(agent, HOST, "first")).toBe("first");
+      const [kept] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
+      servers[0]?.dropIdle();
+      if (kept && !kept.closed) await once(kept, "close");
+      expect(await post(agent, HOST, "second")).toBe("second");
+      expect(connections - before).toBe(2);
     });
   });
 
@@ -225,11 +229,11 @@ describe("Node's own switches do not widen trust", () => {
   const extra = join(folder, "extra.pem");
 
   beforeAll(async () => {
-    const contents = `
-      export { createEgressAgent } from "./enclave/egress/agent.ts";
-      export { createTransport } from "./transport/create.ts";`;
-    const stdin = { contents, resolveDir: process.cwd(), loader: "ts" as const };
-    await build({ stdin, bundle: true, platform: "node", format: "esm", outfile: module, logLevel: "error" });
+    await bundle(
+      `export { createEgressAgent } from "./enclave/egress/agent.ts";
+       export { createTransport } from "./transport/create.ts";`,
+      module,
+    );
     writeFileSync(extra, ca.root);
     writeFileSync(
       script,

@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectThroughParent } from "../../enclave/egress/connect.ts";
 import { parentCredentials } from "../../enclave/egress/credentials.ts";
@@ -12,6 +11,7 @@ import { APP_PORT } from "../../shared/transport/ports.ts";
 import { type ControlledProcess, startControlled } from "../../transport/control.ts";
 import { createTransport } from "../../transport/create.ts";
 import { collect, scratchFolder } from "../transport/streams.ts";
+import { bundle } from "./bundle.ts";
 
 const folder = scratchFolder();
 const transport = createTransport();
@@ -29,14 +29,7 @@ describe("the parent as a process", () => {
   beforeAll(async () => {
     mkdirSync(join(folder, "p"));
     const outfile = join(folder, "process.mjs");
-    await build({
-      entryPoints: ["parent/process.ts"],
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      outfile,
-      logLevel: "error",
-    });
+    await bundle('import "./parent/process.ts";', outfile);
     parent = startControlled(pathToFileURL(outfile));
   });
   afterAll(() => parent.close());

@@ -1,0 +1,71 @@
+/**
+ * Remembers chains of issuers whose signatures were verified, so that the next document under them costs two checks
+ * instead of five.
+ *
+ * What is remembered is only that each certificate signed the next. Everything that can change is judged anew on every
+ * hit: the root against the policy's, every certificate against the clock, the leaf and the document by signature.
+ * The key is the certificates' exact bytes, so a re-encoded twin is another chain. Bounded; the least recently used goes.
+ *
+ * @module
+ */
+import type { Certificate } from "../der/certificate.ts";
+
+/** An imported public key, as WebCrypto gives it. */
+export type VerifyKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
+/** Issuers in order, root first, each signed by the one before. */
+export interface VerifiedIssuers {
+  readonly certificates: readonly Certificate[];
+  /** The public key of the last one, which signs leaves. */
+  readonly signer: VerifyKey;
+}
+
+export interface ChainCacheOptions {
+  /** Chains remembered; default 64: an instance has one at a time, which changes daily. */
+  readonly maxEntries?: number;
+}
+
+/** Made by `createChainCache`; given to `verifyAttestation` as an option. */
+export class ChainCache {
+  readonly #maxEntries: number;
+  readonly #entries = new Map<string, VerifiedIssuers>();
+
+  constructor({ maxEntries = 64 }: ChainCacheOptions = {}) {
+    if (!Number.isInteger(maxEntries) || maxEntries < 1)
+      throw new RangeError(`maxEntries is 1 or more, not ${maxEntries}`);
+    this.#maxEntries = maxEntries;
+  }
+
+  /** Chains remembered now. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(issuers: readonly Uint8Array[]): VerifiedIssuers | undefined {
+    const key = keyOf(issuers);
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  set(issuers: readonly Uint8Array[], entry: VerifiedIssuers): void {
+    const key = keyOf(issuers);
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size <= this.#maxEntries) return;
+    const [oldest] = this.#entries.keys();
+    if (oldest !== undefined) this.#entries.delete(oldest);
+  }
+}
+
+/** A cache for verifiers that see many documents of the same instances. */
+export function createChainCache(options: ChainCacheOptions = {}): ChainCache {
+  return new ChainCache(options);
+}
+
+/** Exact bytes with their lengths; at most five certificates of 1 KiB. */
+function keyOf(issuers: readonly Uint8Array[]): string {
+  return issuers.map((der) => `${der.length}:${String.fromCharCode(...der)}`).join("");
+}

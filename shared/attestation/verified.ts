@@ -1,0 +1,20 @@
+/**
+ * Knows which objects `verifyAttestation` made: types vanish at run time, and plain JavaScript calls this too.
+ *
+ * @module
+ */
+import type { AuthenticAttestation, VerifiedAttestation } from "./document.ts";
+
+const made = new WeakSet<object>();
+
+/** Turns appraised claims into a `VerifiedAttestation`. For `verifyAttestation` alone; not exported from the package. */
+export function markVerified(claims: AuthenticAttestation & { readonly debug: boolean }): VerifiedAttestation {
+  const attestation = Object.freeze({ ...claims });
+  made.add(attestation);
+  return attestation as unknown as VerifiedAttestation; // the only cast to this type
+}
+
+/** Whether `value` came from `verifyAttestation`; a copy did not. */
+export function isVerifiedAttestation(value: unknown): value is VerifiedAttestation {
+  return typeof value === "object" && value !== null && made.has(value);
+}
