@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import("./commands/demo.ts")).demo,
   "attest verify": async () => (await import("./commands/attest-verify.ts")).attestVerify,
   "attest inspect": async () => (await import("./commands/attest-inspect.ts")).attestInspect,
+  "attest challenge": async () => (await import("./commands/attest-challenge.ts")).attestChallenge,
   "eif measure": async () => (await import("./commands/eif-measure.ts")).eifMeasure,
 };
 
@@ -24,6 +25,7 @@ const USAGE = `usage: cloister <command> [options]
   cloister demo                                        the whole story in mock mode
   cloister attest verify FILE|- --policy POLICY.json   decide whether a document proves what a policy demands
   cloister attest inspect FILE|-                       show a document UNVERIFIED
+  cloister attest challenge                            a fresh nonce
   cloister eif measure FILE                            compute an image's PCRs
 
   --help with a command explains it; --debug shows the stack of an error

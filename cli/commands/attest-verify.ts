@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { type VerifiedAttestation, verifyAttestation } from "../../shared/attestation/index.ts";
+import {
+  attestationPolicyFromJson,
+  type VerifiedAttestation,
+  verifyAttestation,
+} from "../../shared/attestation/index.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { decodeAs, readArguments, readInput, readJson } from "../arguments.ts";
-import { policyFromJson } from "../policy-file.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
 
 const VERIFY_USAGE = `usage: cloister attest verify FILE|- --policy POLICY.json [--encoding raw|base64|hex] [--at TIME] [--json]
@@ -36,7 +39,7 @@ export async function attestVerify(args: readonly string[], { print }: Terminal)
   if (Number.isNaN(now.getTime())) throw new UsageError("--at is a time such as 2026-01-31T12:00:00Z", VERIFY_USAGE);
   const [path = "-"] = positionals;
   const document = decodeAs(encoding, await readInput(path), path);
-  const attestation = await verifyAttestation(document, policyFromJson(await readJson(policy)), { now });
+  const attestation = await verifyAttestation(document, attestationPolicyFromJson(await readJson(policy)), { now });
   print(values["json"] ? JSON.stringify(toJson(attestation)) : toText(attestation));
   return 0;
 }

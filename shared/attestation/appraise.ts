@@ -12,6 +12,7 @@ import { concat, equalBytes, isAllZero, toHex, utf8 } from "../bytes.ts";
 import { AttestationError } from "../errors/attestation.ts";
 import type { AuthenticAttestation } from "./document.ts";
 import type { Policy } from "./policy.ts";
+import { readUserData } from "./user-data.ts";
 
 const DEBUG_REGISTERS = [0, 1, 2] as const;
 const INSTANCE_REGISTER = 4;
@@ -27,10 +28,11 @@ export async function appraise(
   }
   const debug = checkDebug(attestation, policy);
   checkImages(attestation, policy);
+  checkRevoked(attestation, policy);
   if (attestation.kind === "nsm") await checkInstance(attestation);
   checkAge(attestation, policy, now, clockSkewMs);
   checkNonce(attestation, policy);
-  checkContent("ERR_ATTESTATION_USER_DATA_MISMATCH", policy.userData, attestation.userData);
+  checkUserData(attestation, policy);
   checkContent("ERR_ATTESTATION_PUBLIC_KEY_MISMATCH", policy.publicKey, attestation.publicKey);
   return { debug };
 }
@@ -62,6 +64,14 @@ function checkImages({ pcrs }: AuthenticAttestation, policy: Policy): void {
     expected: toHex(expected),
     actual: actual ? toHex(actual) : "absent",
   });
+}
+
+function checkRevoked({ pcrs }: AuthenticAttestation, policy: Policy): void {
+  const isRevoked = policy.revokedImages.some((image) =>
+    [...image].every(([index, value]) => equalBytes(pcrs.get(index) ?? new Uint8Array(0), value)),
+  );
+  if (!isRevoked) return;
+  throw new AttestationError("ERR_ATTESTATION_IMAGE_REVOKED", { pcr0: toHex(pcrs.get(0) ?? new Uint8Array(0)) });
 }
 
 /** PCR4 = SHA-384(0^48 ‖ instance id) in every genuine document, debug ones included. */
@@ -97,6 +107,27 @@ function checkNonce({ nonce }: AuthenticAttestation, policy: Policy): void {
     expectedBytes: policy.nonce.length,
     actualBytes: nonce?.length ?? -1,
   });
+}
+
+function checkUserData({ userData }: AuthenticAttestation, { userData: expected }: Policy): void {
+  if (expected === "unchecked" || expected instanceof Uint8Array) {
+    checkContent("ERR_ATTESTATION_USER_DATA_MISMATCH", expected, userData);
+    return;
+  }
+  const { purpose, digest, minimumImageVersion } = expected;
+  const said = userData && readUserData(userData);
+  const vouches = digest === "unchecked" || (said && equalBytes(said.digest, digest));
+  if (said?.purpose !== purpose || !vouches) {
+    const expectedBytes = digest === "unchecked" ? 0 : digest.length;
+    throw new AttestationError("ERR_ATTESTATION_USER_DATA_MISMATCH", {
+      expectedBytes,
+      actualBytes: userData?.length ?? -1,
+    });
+  }
+  const actual = said.imageVersion ?? -1;
+  if (minimumImageVersion !== "unchecked" && actual < minimumImageVersion) {
+    throw new AttestationError("ERR_ATTESTATION_IMAGE_VERSION", { minimum: minimumImageVersion, actual });
+  }
 }
 
 function checkContent(

@@ -31,12 +31,23 @@ export interface AttestationPolicy {
   readonly nonce: Uint8Array | "unchecked";
   /** Oldest acceptable document, in milliseconds before `now`. */
   readonly maxAgeMs: number | "unchecked";
-  /** The user data that the document must carry. */
-  readonly userData: Uint8Array | "unchecked";
+  /** The user data that the document must carry: its bytes, or the purpose that this toolkit writes there. */
+  readonly userData: Uint8Array | UserDataPolicy | "unchecked";
   /** The public key that the document must carry. */
   readonly publicKey: Uint8Array | "unchecked";
+  /** Images that are refused although `images` would allow them: a document that matches one in every register named. */
+  readonly revokedImages?: readonly ImageMeasurements[];
   /** Accepts an enclave in debug mode, whose console and memory the parent can read. */
   readonly dangerouslyAllowDebug?: true;
+}
+
+/** What a document must be for (`user-data.ts`). */
+export interface UserDataPolicy {
+  readonly purpose: string;
+  /** SHA-384 of what the document must vouch for, 48 bytes. */
+  readonly digest: Uint8Array | "unchecked";
+  /** Oldest acceptable version that the image may name for itself. */
+  readonly minimumImageVersion: number | "unchecked";
 }
 
 /** The snapshot that is enforced. */
@@ -46,8 +57,9 @@ export interface Policy {
   readonly images: readonly ReadonlyMap<number, Uint8Array>[];
   readonly nonce: Uint8Array | "unchecked";
   readonly maxAgeMs: number | "unchecked";
-  readonly userData: Uint8Array | "unchecked";
+  readonly userData: Uint8Array | UserDataPolicy | "unchecked";
   readonly publicKey: Uint8Array | "unchecked";
+  readonly revokedImages: readonly ReadonlyMap<number, Uint8Array>[];
   readonly allowDebug: boolean;
 }
 
@@ -63,6 +75,7 @@ const FIELDS = [
   "maxAgeMs",
   "userData",
   "publicKey",
+  "revokedImages",
   "dangerouslyAllowDebug",
 ] as const;
 
@@ -87,7 +100,8 @@ export function readPolicy(policy: AttestationPolicy): Policy {
       throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field, known: FIELDS });
     }
   }
-  const { kind, roots, images, nonce, maxAgeMs, userData, publicKey, dangerouslyAllowDebug } = policy;
+  const { kind, roots, images, nonce, maxAgeMs, userData, publicKey } = policy;
+  const { revokedImages = [], dangerouslyAllowDebug } = policy;
   if (kind !== "nsm" && kind !== "nitrotpm") throw invalid("kind", '"nsm" or "nitrotpm"', kind);
   if (dangerouslyAllowDebug !== undefined && dangerouslyAllowDebug !== true) {
     throw invalid("dangerouslyAllowDebug", "true or left out", dangerouslyAllowDebug);
@@ -99,8 +113,9 @@ export function readPolicy(policy: AttestationPolicy): Policy {
     images: readImages(images, kind, allowDebug),
     nonce: readBytes("nonce", nonce, NONCE_MIN),
     maxAgeMs: readMaxAge(maxAgeMs),
-    userData: readBytes("userData", userData, 0),
+    userData: readUserDataPolicy(userData),
     publicKey: readBytes("publicKey", publicKey, 1),
+    revokedImages: readRevoked(revokedImages, kind),
     allowDebug,
   };
 }
@@ -129,12 +144,59 @@ function readBytes(field: string, value: unknown, minimum: number): Uint8Array |
   return Uint8Array.from(value);
 }
 
+const USER_DATA_FIELDS = ["purpose", "digest", "minimumImageVersion"] as const;
+
+function readUserDataPolicy(value: unknown): Uint8Array | UserDataPolicy | "unchecked" {
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array)
+    return readBytes("userData", value, 0);
+  const unknown = Object.keys(value).find((field) => !USER_DATA_FIELDS.some((known) => known === field));
+  if (unknown !== undefined) {
+    throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field: `userData.${unknown}`, known: USER_DATA_FIELDS });
+  }
+  const { purpose, digest, minimumImageVersion } = value as Partial<UserDataPolicy>;
+  if (typeof purpose !== "string" || !/^[a-z][a-z0-9-]{0,31}$/.test(purpose)) {
+    throw invalid("userData.purpose", "1 to 32 lower-case letters, digits and hyphens", purpose);
+  }
+  const isVersion = Number.isSafeInteger(minimumImageVersion) && Number(minimumImageVersion) >= 0;
+  if (minimumImageVersion === undefined || (minimumImageVersion !== "unchecked" && !isVersion)) {
+    throw invalid("userData.minimumImageVersion", 'a whole number, or "unchecked"', minimumImageVersion);
+  }
+  if (digest !== "unchecked" && !(digest instanceof Uint8Array && digest.length === PCR_BYTES)) {
+    throw invalid("userData.digest", `${PCR_BYTES} bytes, or "unchecked"`, digest);
+  }
+  return { purpose, digest: digest === "unchecked" ? digest : Uint8Array.from(digest), minimumImageVersion };
+}
+
+function readRevoked(images: unknown, kind: AttestationKind): ReadonlyMap<number, Uint8Array>[] {
+  if (!Array.isArray(images)) throw invalid("revokedImages", "an array of images, or left out", images);
+  return images.map((image: unknown, index) => {
+    const path = `revokedImages[${index}]`;
+    const registers = readRegisters(image, path, kind);
+    if (registers.size === 0) throw invalid(path, "one register or more", image);
+    return registers;
+  });
+}
+
 function readImages(images: unknown, kind: AttestationKind, allowDebug: boolean): ReadonlyMap<number, Uint8Array>[] {
   if (!Array.isArray(images) || images.length === 0) throw invalid("images", "one image or more", images);
   return images.map((image: unknown, index) => readImage(image, `images[${index}]`, kind, allowDebug));
 }
 
 function readImage(image: unknown, path: string, kind: AttestationKind, allowDebug: boolean): Map<number, Uint8Array> {
+  const pcrs = readRegisters(image, path, kind);
+  const required = kind === "nsm" ? [0, 1, 2] : [];
+  for (const index of required) {
+    const value = pcrs.get(index);
+    const expected = "the value of this register (PCR0, PCR1 and PCR2 are pinned together)";
+    if (!value) throw invalid(`${path}.${index}`, expected, undefined);
+    if (isAllZero(value) && !allowDebug)
+      throw invalid(`${path}.${index}`, "a measurement (all zero is debug mode)", value);
+  }
+  if (pcrs.size === 0) throw invalid(path, "one register or more", image);
+  return pcrs;
+}
+
+function readRegisters(image: unknown, path: string, kind: AttestationKind): Map<number, Uint8Array> {
   if (typeof image !== "object" || image === null || Array.isArray(image)) {
     throw invalid(path, "registers by number", image);
   }
@@ -146,19 +208,6 @@ function readImage(image: unknown, path: string, kind: AttestationKind, allowDeb
     }
     pcrs.set(index, readPcr(value, `${path}.${key}`));
   }
-  const required = kind === "nsm" ? [0, 1, 2] : [];
-  for (const index of required) {
-    const value = pcrs.get(index);
-    if (!value)
-      throw invalid(
-        `${path}.${index}`,
-        "the value of this register (PCR0, PCR1 and PCR2 are pinned together)",
-        undefined,
-      );
-    if (isAllZero(value) && !allowDebug)
-      throw invalid(`${path}.${index}`, "a measurement (all zero is debug mode)", value);
-  }
-  if (pcrs.size === 0) throw invalid(path, "one register or more", image);
   return pcrs;
 }
 

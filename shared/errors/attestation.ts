@@ -39,6 +39,10 @@ export interface AttestationRefusals {
     readonly expected: string;
     readonly actual: string;
   };
+  /** The image is on the policy's list of revoked ones. `pcr0` is what the document says, hex. */
+  readonly ERR_ATTESTATION_IMAGE_REVOKED: { readonly pcr0: string };
+  /** The image says that it is older than the policy's minimum; `actual` is -1 where it says nothing. */
+  readonly ERR_ATTESTATION_IMAGE_VERSION: { readonly minimum: number; readonly actual: number };
   /** PCR4 is not the measurement of the instance id that `module_id` names. */
   readonly ERR_ATTESTATION_MODULE_ID_MISMATCH: { readonly moduleId: string };
   /** The document answers another challenge, or none. */
@@ -110,6 +114,17 @@ export const ATTESTATION_TABLE: CodeTable<AttestationRefusals> = {
   ERR_ATTESTATION_PCR_MISMATCH: {
     kind: "refused by policy",
     message: (d) => `PCR${d.index} must be ${d.expected}, the document says ${d.actual}`,
+  },
+  ERR_ATTESTATION_IMAGE_REVOKED: {
+    kind: "refused by policy",
+    message: (d) => `the image with PCR0 ${d.pcr0} is revoked`,
+  },
+  ERR_ATTESTATION_IMAGE_VERSION: {
+    kind: "refused by policy",
+    message: (d) =>
+      d.actual < 0
+        ? `the image names no version, ${d.minimum} or later is demanded`
+        : `the image says version ${d.actual}, ${d.minimum} or later is demanded`,
   },
   ERR_ATTESTATION_MODULE_ID_MISMATCH: {
     kind: "refused by policy",

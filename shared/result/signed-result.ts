@@ -10,7 +10,8 @@
  *
  * @module
  */
-import { concat, toHex, utf8 } from "../bytes.ts";
+import { encodeUserData } from "../attestation/user-data.ts";
+import { concat, utf8 } from "../bytes.ts";
 
 const DOMAIN = utf8("cloister/result/v1\0");
 
@@ -34,5 +35,5 @@ export function signedMessage(nonce: Uint8Array, result: Uint8Array): Uint8Array
 /** The `user_data` of a document that vouches for a result. */
 export async function resultUserData(result: Uint8Array): Promise<Uint8Array> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-384", Uint8Array.from(result)));
-  return utf8(JSON.stringify({ v: 1, purpose: "result", digest: toHex(digest) }));
+  return encodeUserData({ purpose: "result", digest });
 }

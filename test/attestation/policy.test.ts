@@ -6,6 +6,7 @@ import {
   AWS_NITRO_ROOT_G1,
   dangerouslyTrustRoot,
   isVerifiedAttestation,
+  readUserData,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
 import { toHex } from "../../shared/bytes.ts";
@@ -81,6 +82,49 @@ describe("a policy that is incomplete is refused before any document is read", (
     ["maxAgeMs endless", { ...complete, maxAgeMs: Number.POSITIVE_INFINITY }, "ERR_CONFIG_FIELD_INVALID maxAgeMs"],
     ["kind guessed", { ...complete, kind: "auto" }, "ERR_CONFIG_FIELD_INVALID kind"],
     ["debug false", { ...complete, dangerouslyAllowDebug: false }, "ERR_CONFIG_FIELD_INVALID dangerouslyAllowDebug"],
+    ["revokedImages null", { ...complete, revokedImages: null }, "ERR_CONFIG_FIELD_INVALID revokedImages"],
+    ["a revoked image of nothing", { ...complete, revokedImages: [{}] }, "ERR_CONFIG_FIELD_INVALID revokedImages[0]"],
+    [
+      "a revoked image in base64",
+      { ...complete, revokedImages: [{ 0: "AQ==" }] },
+      "ERR_CONFIG_FIELD_INVALID revokedImages[0].0",
+    ],
+    ["user data null", { ...complete, userData: null }, "ERR_CONFIG_FIELD_INVALID userData"],
+    [
+      "user data without a version",
+      { ...complete, userData: { purpose: "x", digest: "unchecked" } },
+      "ERR_CONFIG_FIELD_MISSING userData.minimumImageVersion",
+    ],
+    [
+      "user data without a digest",
+      { ...complete, userData: { purpose: "x", minimumImageVersion: 1 } },
+      "ERR_CONFIG_FIELD_MISSING userData.digest",
+    ],
+    [
+      "user data without a purpose",
+      { ...complete, userData: { digest: "unchecked", minimumImageVersion: 1 } },
+      "ERR_CONFIG_FIELD_MISSING userData.purpose",
+    ],
+    [
+      "a purpose in capitals",
+      { ...complete, userData: { purpose: "X", digest: "unchecked", minimumImageVersion: 1 } },
+      "ERR_CONFIG_FIELD_INVALID userData.purpose",
+    ],
+    [
+      "a version of 1.5",
+      { ...complete, userData: { purpose: "x", digest: "unchecked", minimumImageVersion: 1.5 } },
+      "ERR_CONFIG_FIELD_INVALID userData.minimumImageVersion",
+    ],
+    [
+      "a digest of 47 bytes",
+      { ...complete, userData: { purpose: "x", digest: new Uint8Array(47), minimumImageVersion: 1 } },
+      "ERR_CONFIG_FIELD_INVALID userData.digest",
+    ],
+    [
+      "an unknown field in user data",
+      { ...complete, userData: { purpose: "x", digest: "unchecked", minimumImageVersion: 1, min: 2 } },
+      "ERR_CONFIG_FIELD_UNKNOWN userData.min",
+    ],
     ["D36 a typing error", { ...complete, skipChain: true }, "ERR_CONFIG_FIELD_UNKNOWN skipChain"],
   ])("%s", async (_, policy, wanted) => {
     expect(await refusal(policy)).toBe(wanted);
@@ -101,7 +145,74 @@ test("the published schema has the policy's fields, and requires what the policy
   const path = fileURLToPath(new URL("../../schemas/attestation-policy.json", import.meta.url));
   const schema = JSON.parse(readFileSync(path, "utf8")) as { required: string[]; properties: object };
   expect(new Set(schema.required)).toEqual(new Set(Object.keys(complete)));
-  expect(new Set(Object.keys(schema.properties))).toEqual(new Set([...Object.keys(complete), "dangerouslyAllowDebug"]));
+  expect(new Set(Object.keys(schema.properties))).toEqual(
+    new Set([...Object.keys(complete), "revokedImages", "dangerouslyAllowDebug"]),
+  );
+});
+
+describe("attestationPolicyFromJson", () => {
+  const json = {
+    kind: "nsm",
+    roots: ["aws"],
+    images: [{ 0: "01".repeat(48), 1: "02".repeat(48), 2: "03".repeat(48) }],
+    nonce: "00".repeat(16),
+    maxAgeMs: 60_000,
+    userData: "unchecked",
+    publicKey: "unchecked",
+  };
+  const verdictOf = async (changed: unknown): Promise<string> => {
+    try {
+      return await refusal(attestationPolicyFromJson(changed));
+    } catch (error) {
+      if (!isConfigError(error)) throw error;
+      return `${error.code} ${"field" in error.details ? error.details.field : ""}`;
+    }
+  };
+
+  test("reads the complete one", async () => {
+    expect(await verdictOf(json)).toBe("got as far as the document");
+    expect(attestationPolicyFromJson(json).roots).toEqual([AWS_NITRO_ROOT_G1]);
+    const userData = { purpose: "result", digest: "05".repeat(48), minimumImageVersion: 3 };
+    expect(await verdictOf({ ...json, userData, publicKey: "0102" })).toBe("got as far as the document");
+  });
+
+  test.each(Object.keys(json))("%s missing is named as in code", async (field) => {
+    const rest = Object.fromEntries(Object.entries(json).filter(([name]) => name !== field));
+    expect(await verdictOf(rest)).toBe(`ERR_CONFIG_FIELD_MISSING ${field}`);
+  });
+
+  test.each<[string, unknown, string]>([
+    ["not an object", [json], "ERR_CONFIG_FIELD_INVALID policy"],
+    ["null", null, "ERR_CONFIG_FIELD_INVALID policy"],
+    ["a root by path", { ...json, roots: ["root.der"] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
+    ["a root without the word", { ...json, roots: [{ root: "AQ==" }] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
+    [
+      "a root in broken base64",
+      { ...json, roots: [{ dangerouslyTrustRoot: "AQ=" }] },
+      "ERR_CONFIG_FIELD_INVALID roots[0]",
+    ],
+    ["an empty root", { ...json, roots: [{ dangerouslyTrustRoot: "" }] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
+    ["a nonce with an odd digit", { ...json, nonce: "0".repeat(33) }, "ERR_CONFIG_FIELD_INVALID nonce"],
+    ["a nonce in base64", { ...json, nonce: "AAAAAAAAAAAAAAAAAAAAAA==" }, "ERR_CONFIG_FIELD_INVALID nonce"],
+    ["an unknown field", { ...json, comment: "x" }, "ERR_CONFIG_FIELD_UNKNOWN comment"],
+    ["user data as a number", { ...json, userData: 1 }, "ERR_CONFIG_FIELD_INVALID userData"],
+  ])("%s", async (_, changed, wanted) => {
+    expect(await verdictOf(changed)).toBe(wanted);
+  });
+});
+
+describe("encodeUserData", () => {
+  test("refuses what it could not read back", () => {
+    const digest = new Uint8Array(48);
+    expect(() => encodeUserData({ purpose: "Result", digest })).toThrow(RangeError);
+    expect(() => encodeUserData({ purpose: "result", digest: new Uint8Array(32) })).toThrow(RangeError);
+    expect(() => encodeUserData({ purpose: "result", digest, imageVersion: -1 })).toThrow(RangeError);
+    expect(readUserData(encodeUserData({ purpose: "result", digest, imageVersion: 0 }))).toEqual({
+      purpose: "result",
+      digest,
+      imageVersion: 0,
+    });
+  });
 });
 
 describe("what verifyAttestation gives", () => {

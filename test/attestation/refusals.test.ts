@@ -5,8 +5,15 @@
 import "reflect-metadata";
 import { BasicConstraintsExtension, Extension, KeyUsageFlags, KeyUsagesExtension } from "@peculiar/x509";
 import { describe, expect, test } from "vitest";
-import { type AttestationPolicy, dangerouslyTrustRoot, verifyAttestation } from "../../shared/attestation/index.ts";
-import { concat, fromHex } from "../../shared/bytes.ts";
+import {
+  type AttestationPolicy,
+  dangerouslyTrustRoot,
+  encodeUserData,
+  type UserData,
+  type UserDataPolicy,
+  verifyAttestation,
+} from "../../shared/attestation/index.ts";
+import { concat, fromHex, utf8 } from "../../shared/bytes.ts";
 import type { encodeCbor } from "../../shared/cbor/encode.ts";
 import { ATTESTATION_TABLE } from "../../shared/errors/attestation.ts";
 import { isAttestationError } from "../../shared/errors/index.ts";
@@ -395,23 +402,121 @@ const ROWS: readonly Row[] = [
   },
 ];
 
+const DIGEST = new Uint8Array(48).fill(5);
+const purposeful = (fields: Partial<UserData> = {}) =>
+  field("user_data", encodeUserData({ purpose: "result", digest: DIGEST, imageVersion: 7, ...fields }));
+const demanding = (fields: Partial<UserDataPolicy> = {}): Partial<AttestationPolicy> => ({
+  userData: { purpose: "result", digest: DIGEST, minimumImageVersion: 7, ...fields },
+});
+const USER_DATA = "ERR_ATTESTATION_USER_DATA_MISMATCH";
+const REVOKED = "ERR_ATTESTATION_IMAGE_REVOKED";
+
+const POLICY_ROWS: readonly Row[] = [
+  {
+    id: "P15",
+    why: "the image is revoked although it is allowed",
+    policy: { revokedImages: [{ 0: PCR(1) }] },
+    expect: REVOKED,
+  },
+  { id: "P15b", why: "another image is revoked", policy: { revokedImages: [{ 0: PCR(9) }] }, expect: "accepted" },
+  {
+    id: "P15c",
+    why: "a revoked entry matches in one register of two",
+    policy: { revokedImages: [{ 0: PCR(1), 1: PCR(9) }] },
+    expect: "accepted",
+  },
+  {
+    id: "P15d",
+    why: "a revoked entry names a register the document lacks",
+    policy: { revokedImages: [{ 0: PCR(1), 8: PCR(9) }] },
+    expect: "accepted",
+  },
+  {
+    id: "U01",
+    why: "the purpose, digest and version demanded",
+    ...purposeful(),
+    policy: demanding(),
+    expect: "accepted",
+  },
+  { id: "U02", why: "another purpose", ...purposeful({ purpose: "kms" }), policy: demanding(), expect: USER_DATA },
+  { id: "U03", why: "another digest", ...purposeful({ digest: PCR(6) }), policy: demanding(), expect: USER_DATA },
+  {
+    id: "U04",
+    why: "any digest",
+    ...purposeful({ digest: PCR(6) }),
+    policy: demanding({ digest: "unchecked" }),
+    expect: "accepted",
+  },
+  {
+    id: "U05",
+    why: "a version too old",
+    ...purposeful({ imageVersion: 6 }),
+    policy: demanding(),
+    expect: "ERR_ATTESTATION_IMAGE_VERSION",
+  },
+  { id: "U06", why: "a later version", ...purposeful({ imageVersion: 8 }), policy: demanding(), expect: "accepted" },
+  {
+    id: "U07",
+    why: "no version where one is demanded",
+    ...field("user_data", encodeUserData({ purpose: "result", digest: DIGEST })),
+    policy: demanding(),
+    expect: "ERR_ATTESTATION_IMAGE_VERSION",
+  },
+  {
+    id: "U08",
+    why: "no version, none demanded",
+    ...field("user_data", encodeUserData({ purpose: "result", digest: DIGEST })),
+    policy: demanding({ minimumImageVersion: "unchecked" }),
+    expect: "accepted",
+  },
+  { id: "U09", why: "no user data", ...field("user_data", null), policy: demanding(), expect: USER_DATA },
+  {
+    id: "U10",
+    why: "the same fields written another way",
+    ...field("user_data", utf8(JSON.stringify({ purpose: "result", v: 1, digest: "05".repeat(48) }))),
+    policy: demanding({ minimumImageVersion: "unchecked" }),
+    expect: USER_DATA,
+  },
+  {
+    id: "U11",
+    why: "a version beyond 2^53",
+    ...field(
+      "user_data",
+      utf8(`{"v":1,"purpose":"result","digest":"${"05".repeat(48)}","imageVersion":9007199254740993}`),
+    ),
+    policy: demanding(),
+    expect: USER_DATA,
+  },
+  {
+    id: "U12",
+    why: "user data that is not text",
+    ...field("user_data", new Uint8Array(64).fill(0xff)),
+    policy: demanding(),
+    expect: USER_DATA,
+  },
+];
+
 function certs(edit: (list: (Uint8Array | undefined)[]) => (Uint8Array | undefined)[]): Edits {
   return { certificates: (list) => edit(list).filter((der) => der !== undefined) };
 }
 
 describe("verifyAttestation", () => {
-  test.each(ROWS)("$id: $why → $expect", async ({ id: _id, why: _why, expect: wanted, ...row }) => {
-    expect(await verdict(row)).toBe(wanted);
-  });
+  test.each([...ROWS, ...POLICY_ROWS])(
+    "$id: $why → $expect",
+    async ({ id: _id, why: _why, expect: wanted, ...row }) => {
+      expect(await verdict(row)).toBe(wanted);
+    },
+  );
 
   test("every code has a row", () => {
     // The last five are about what a verifier remembers: state.test.ts.
     const remembered = /_(REPLAYED|REPLAY_GUARD_FULL|CHALLENGE_UNKNOWN|CHALLENGE_EXPIRED|CHALLENGES_EXHAUSTED)$/;
-    const seen = new Set(ROWS.map((row) => row.expect));
+    const seen = new Set([...ROWS, ...POLICY_ROWS].map((row) => row.expect));
     expect(Object.keys(ATTESTATION_TABLE).filter((code) => !seen.has(code) && !remembered.test(code))).toEqual([]);
   });
 
   test("row ids are unique", () => {
-    expect(new Set(ROWS.map(({ id }) => id)).size).toBe(ROWS.length);
+    const ids = [...ROWS, ...POLICY_ROWS].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 });

@@ -105,6 +105,15 @@ describe("cloister attest inspect", () => {
   });
 });
 
+describe("cloister attest challenge", () => {
+  test("prints 32 bytes in hex, never the same", async () => {
+    const [a, b] = [await cloister(["attest", "challenge"]), await cloister(["attest", "challenge"])];
+    expect(a).toMatchObject({ code: 0, stderr: "" });
+    expect(a.stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(a.stdout).not.toBe(b.stdout);
+  });
+});
+
 describe("cloister eif measure", () => {
   test("a file that is no image: exit 3", async () => {
     expect((await cloister(["eif", "measure", document])).code).toBe(3);
