@@ -4,7 +4,9 @@ import { describe, expect, test } from "vitest";
 import {
   type AttestationPolicy,
   AWS_NITRO_ROOT_G1,
+  attestationPolicyFromJson,
   dangerouslyTrustRoot,
+  encodeUserData,
   isVerifiedAttestation,
   readUserData,
   verifyAttestation,
