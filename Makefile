@@ -1,6 +1,7 @@
 # The contributor's index. Each target installs what it needs.
 
-SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples -name '*.ts' 2>/dev/null) \
+# Stamps live in node_modules, so that dist/ holds nothing but what is shipped.
+SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples bench -name '*.ts' 2>/dev/null) \
   package.json tsconfig.json
 
 .PHONY: help demo test check docs fuzz break bench clean
@@ -12,14 +13,14 @@ node_modules/.stamp: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dist/.stamp: node_modules/.stamp $(SOURCES)
+node_modules/.built: node_modules/.stamp $(SOURCES)
 	npm run --silent build
 	@touch $@
 
-demo: dist/.stamp ## the whole story in mock mode: no AWS account, no Nitro hardware
+demo: node_modules/.built ## the whole story in mock mode: no AWS account, no Nitro hardware
 	@node dist/cli/main.js demo
 
-test: dist/.stamp ## every test; reference vectors from CLOISTER_VECTORS, default ../shared/vectors
+test: node_modules/.built ## every test; reference vectors from CLOISTER_VECTORS, default ../shared/vectors
 	npx vitest run $(VITEST_FLAGS)
 
 check: node_modules/.stamp ## format, lint and types
@@ -34,7 +35,7 @@ fuzz: node_modules/.stamp ## each parser for FUZZ_SECONDS, default 60; UPDATE=1 
 break: node_modules/.stamp ## break each check once: tests and demo must notice
 	node test/break/run.mjs
 
-bench: dist/.stamp ## measured comparisons, printed as a table
+bench: node_modules/.built ## measured comparisons, printed as a table
 	node dist/bench/verify.js
 
 clean: ## remove what was built

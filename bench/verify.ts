@@ -1,70 +1,90 @@
 /**
- * The verifier against its floor: what five bare P-384 signature checks with their key imports cost in this run.
+ * The verifier beside its floor and beside what a user would pick instead, in one run: `make bench`, `make bench-peers`.
  *
- * A document has five signatures (four in the chain, its own). The floor does nothing but import the five keys and check
- * the five signatures one after the other; the verifier parses, checks every rule, and checks them side by side.
+ *   node dist/bench/verify.js [folder with the peers' node_modules]
  *
  * @module
  */
-import { cpus } from "node:os";
-import { bench, run } from "mitata";
-import { createMockNsm } from "../mock/testing.ts";
-import { type AttestationPolicy, dangerouslyTrustRoot, verifyAttestation } from "../shared/attestation/index.ts";
-import { parse } from "../shared/attestation/parse.ts";
-import { readCertificate } from "../shared/der/certificate.ts";
+import { createChainCache, verifyAttestation } from "../shared/attestation/index.ts";
+import { coreScaling } from "./cores.ts";
+import { type BenchDocument, loadDocuments } from "./documents.ts";
+import { checkOneByOne, checksOf } from "./floor.ts";
+import { machine } from "./machine.ts";
+import { loadPeers, type Peer } from "./peers.ts";
+import { absolute, alternate, type Contestant, ratio, type Samples } from "./rounds.ts";
 
-const pcr = (byte: number): Uint8Array => new Uint8Array(48).fill(byte);
-const nonce = new Uint8Array(32).fill(1);
-const measurements = { pcr0: pcr(1), pcr1: pcr(2), pcr2: pcr(3) };
-const { device, rootCertificate } = await createMockNsm({ measurements });
-const document = await device.attest({ nonce });
-const policy: AttestationPolicy = {
-  kind: "nsm",
-  roots: [dangerouslyTrustRoot(rootCertificate)],
-  images: [{ 0: pcr(1), 1: pcr(2), 2: pcr(3) }],
-  nonce,
-  maxAgeMs: "unchecked",
-  userData: "unchecked",
-  publicKey: "unchecked",
-};
+const ROUNDS = 40;
+const PER_ROUND = 8;
+const FLOOR = "floor: 5 key imports, 5 checks, in turn";
 
-const { chain, sign1 } = parse(document);
-const certificates = chain.map(readCertificate);
-const checks = certificates.map((certificate, index) => {
-  const issued = certificates[index + 1];
-  const { signature, signed } = issued ? { signature: issued.signature, signed: issued.tbs } : sign1;
-  return {
-    spki: Uint8Array.from(certificate.publicKey),
-    signature: Uint8Array.from(signature),
-    signed: Uint8Array.from(signed),
-  };
-});
+const [folder] = process.argv.slice(2);
+const { origin, documents } = await loadDocuments();
+const cache = createChainCache();
 
-async function floor(): Promise<void> {
-  for (const { spki, signature, signed } of checks) {
-    const curve = { name: "ECDSA", namedCurve: "P-384" };
-    const key = await crypto.subtle.importKey("spki", spki, curve, false, ["verify"]);
-    if (!(await crypto.subtle.verify({ name: "ECDSA", hash: "SHA-384" }, key, signature, signed)))
-      throw new Error("floor");
-  }
+const ours: readonly Peer[] = [
+  { name: "cloister, cold", clock: "an argument", accepts: (document) => verify(document) },
+  { name: "cloister, chain cached", clock: "an argument", accepts: (document) => verify(document, cache) },
+];
+const verifiers = [...ours, ...(folder ? await loadPeers(folder) : [])];
+
+async function verify({ bytes, policy, at }: BenchDocument, chainCache?: typeof cache): Promise<boolean> {
+  await verifyAttestation(bytes, policy, { now: at, clockSkewMs: 0, ...(chainCache && { chainCache }) });
+  return true;
 }
 
-const FLOOR = "floor: 5 key imports and 5 P-384 checks, one after the other";
-const COLD = "verifyAttestation, nothing cached";
-bench(FLOOR, floor);
-bench(COLD, async () => {
-  await verifyAttestation(document, policy);
-});
-bench("parse alone", () => parse(document));
+async function acceptedBy(verifier: Peer): Promise<ReadonlySet<BenchDocument>> {
+  const accepted = new Set<BenchDocument>();
+  for (const document of documents) if (await verifier.accepts(document)) accepted.add(document);
+  return accepted;
+}
 
-const { benchmarks } = await run({ throw: true });
-const median = (name: string): number => {
-  const stats = benchmarks.find((trial) => trial.alias === name)?.runs[0]?.stats;
-  if (!stats) throw new Error(`no figure for ${name}`);
-  return stats.p50;
-};
-const ratio = median(COLD) / median(FLOOR);
-console.log(
-  `\nverify ÷ floor: ${ratio.toFixed(2)} (medians of one run; node ${process.version}, ${cpus().length} cores)`,
+const accepted = new Map<string, ReadonlySet<BenchDocument>>();
+for (const verifier of verifiers) accepted.set(verifier.name, await acceptedBy(verifier));
+// Only what all of them accept is timed: a refusal may come early, and would look fast.
+const timed = documents.filter((document) => [...accepted.values()].every((set) => set.has(document)));
+if (timed.length === 0)
+  throw new Error("no document is accepted by all: peers trust AWS alone, so genuine ones are needed");
+const checks = new Map(timed.map((document) => [document, checksOf(document.bytes)]));
+
+function contestant(name: string, one: (document: BenchDocument) => Promise<unknown>): Contestant {
+  const run = async (round: number): Promise<number> => {
+    for (let i = 0; i < PER_ROUND; i++) {
+      const document = timed[(round * PER_ROUND + i) % timed.length];
+      if (document) await one(document);
+    }
+    return PER_ROUND;
+  };
+  return { name, run };
+}
+
+const floors = (["raw", "spki"] as const).map((form) =>
+  contestant(form === "raw" ? FLOOR : `${FLOOR}, keys as SPKI`, (document) =>
+    checkOneByOne(checks.get(document) ?? [], form),
+  ),
 );
-await device.close();
+const before = machine();
+const samples = await alternate(
+  [...floors, ...verifiers.map(({ name, accepts }) => contestant(name, accepts))],
+  ROUNDS,
+);
+
+function row(name: string, of: Samples): string {
+  const [wall, cpu] = [absolute(of, name, "wall"), absolute(of, name, "cpu")];
+  const [latency, work] = [ratio(of, name, FLOOR, "wall"), ratio(of, name, FLOOR, "cpu")];
+  const times = ({ low, median, high }: typeof latency): string =>
+    `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
+  const count = accepted.get(name)?.size;
+  const share = count === undefined ? "" : `${count} of ${documents.length}`;
+  const ms = (us: number): string => (us / 1000).toFixed(2);
+  return `| ${name} | ${share} | ${ms(wall.median)} | ${times(latency)} | ${ms(cpu.median)} | ${times(work)} |`;
+}
+
+console.log(before);
+console.log(
+  `${origin}: ${documents.length}; timed: the ${timed.length} that every verifier here accepts, one at a time\n`,
+);
+console.log("| | accepts | ms a document | ÷ floor (quartiles) | CPU ms a document | ÷ floor's CPU (quartiles) |");
+console.log("|---|---|---|---|---|---|");
+for (const name of samples.keys()) console.log(row(name, samples));
+console.log(`\n${await coreScaling(timed, (document) => verify(document))}`);
+for (const { name, clock } of verifiers.slice(ours.length)) console.log(`${name}: its clock is ${clock}`);

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { readFile } from "node:fs/promises";
 import { createTerminal, report, type Terminal, UsageError } from "./terminal.ts";
 
 type Command = (args: readonly string[], terminal: Terminal) => Promise<number>;
@@ -28,15 +29,21 @@ const USAGE = `usage: cloister <command> [options]
   cloister attest challenge                            a fresh nonce
   cloister eif measure FILE                            compute an image's PCRs
 
-  --help with a command explains it; --debug shows the stack of an error
+  --help with a command explains it; --version; --debug shows the stack of an error
   exit codes: 0 accepted, 1 bug, 2 usage, 3 not authentic, 4 refused by policy, 5 unreachable, 6 host lacks something`;
 
 async function main(argv: readonly string[]): Promise<number> {
   const terminal = createTerminal({ debug: argv.includes("--debug") });
   const args = argv.filter((argument) => argument !== "--debug");
-  if (args.length === 0 || args[0] === "--help") {
-    terminal.print(USAGE);
-    return args.length === 0 ? 2 : 0;
+  if (args.length === 0 || args[0] === "--help" || args[0] === "help" || args[1] === "--help") {
+    if (!COMMANDS[args[0] ?? ""]) {
+      terminal.print(USAGE);
+      return args.length === 0 ? 2 : 0;
+    }
+  }
+  if (args[0] === "--version") {
+    terminal.print(await version());
+    return 0;
   }
   try {
     for (const words of [2, 1]) {
@@ -48,6 +55,11 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error, terminal);
   }
+}
+
+async function version(): Promise<string> {
+  const manifest = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 // The SDK's notice about future Node versions would stand between the lines of a result.

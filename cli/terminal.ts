@@ -26,6 +26,13 @@ const STYLES: Readonly<Record<Style, readonly [number, number]>> = {
 };
 
 export function createTerminal({ debug }: { readonly debug: boolean }): Terminal {
+  // Whoever reads the output may stop reading: that ends the command, and is no fault of it.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") process.stderr.write(`cloister: error: can not write the output: ${error.code}\n`);
+      process.kill(process.pid, "SIGTERM");
+    });
+  }
   const hasColour = process.stdout.isTTY === true && !process.env["NO_COLOR"];
   return {
     print: (text) => void process.stdout.write(`${text}\n`),
@@ -51,7 +58,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ERR_ATTESTATION_MALFORMED: "is the file the raw document? base64 and hex need --encoding",
   ERR_ATTESTATION_DEBUG_MODE: "run the enclave without --debug-mode; to accept it, write dangerouslyAllowDebug",
   ERR_ATTESTATION_STALE: "ask the enclave for a fresh document, or raise maxAgeMs",
-  ERR_ATTESTATION_ROOT_UNTRUSTED: 'only AWS\'s root is trusted; name another with {"dangerouslyTrustRoot": …}',
+  ERR_ATTESTATION_ROOT_UNTRUSTED: "the root is not among those that the policy names",
   ERR_CONFIG_FIELD_MISSING: "every security-relevant field is required; a check is switched off by writing that down",
 };
 

@@ -7,7 +7,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { type RequestOptions, request } from "node:http";
+import { type IncomingMessage, type RequestOptions, request } from "node:http";
 import { ERROR_CODES, RemoteError, TransportError } from "../shared/errors/index.ts";
 import type { SignedResultJson } from "../shared/result/signed-result.ts";
 import { type Address, formatAddress } from "../shared/transport/address.ts";
@@ -16,15 +16,24 @@ import { type EnclavePolicy, type VerifiedResult, verifyResult } from "./result.
 export interface EnclaveClientOptions {
   /** Where the parent's ingress listens, or the enclave itself. */
   readonly address: Address;
-  /** Milliseconds to wait for an answer; default 30 000. */
+  /** Milliseconds from the request to the last byte of the answer; default 60 000. */
   readonly timeoutMs?: number;
+  /** Gives up waiting. */
+  readonly signal?: AbortSignal;
+}
+
+/** An answer that nobody has verified, with what it must be verified against. */
+export interface Asked {
+  readonly answer: SignedResultJson;
+  readonly question: string;
+  readonly nonce: Uint8Array;
 }
 
 export interface EnclaveClient {
   /** Sends a sealed data set. */
   load(dataset: string, message: Uint8Array): Promise<void>;
   /** Asks under a fresh challenge, and gives the answer unverified together with that challenge. */
-  ask(path: string): Promise<{ readonly answer: SignedResultJson; readonly nonce: Uint8Array }>;
+  ask(path: string): Promise<Asked>;
   /** Asks under a fresh challenge and verifies the answer. */
   askVerified(path: string, policy: EnclavePolicy): Promise<VerifiedResult>;
 }
@@ -32,14 +41,14 @@ export interface EnclaveClient {
 const NONCE_BYTES = 32;
 const ANSWER_MAX = 1024 * 1024;
 
-export function createEnclaveClient({ address, timeoutMs = 30_000 }: EnclaveClientOptions): EnclaveClient {
+export function createEnclaveClient({ address, timeoutMs = 60_000, signal }: EnclaveClientOptions): EnclaveClient {
   const send = (method: string, path: string, body: Uint8Array): Promise<Reply> =>
-    exchange({ address, timeoutMs, method, path, body });
+    exchange({ address, timeoutMs, signal, method, path, body });
 
-  const ask = async (path: string): Promise<{ answer: SignedResultJson; nonce: Uint8Array }> => {
+  const ask = async (path: string): Promise<Asked> => {
     const nonce = new Uint8Array(randomBytes(NONCE_BYTES));
     const body = Buffer.from(JSON.stringify({ nonce: Buffer.from(nonce).toString("base64") }));
-    return { answer: readAnswer(await send("POST", path, body), address), nonce };
+    return { answer: readAnswer(await send("POST", path, body), address), question: `POST ${path}`, nonce };
   };
 
   return {
@@ -49,8 +58,8 @@ export function createEnclaveClient({ address, timeoutMs = 30_000 }: EnclaveClie
       if (reply.status !== 204) throw refusal(reply);
     },
     async askVerified(path, policy) {
-      const { answer, nonce } = await ask(path);
-      return verifyResult(answer, { policy, nonce });
+      const { answer, question, nonce } = await ask(path);
+      return verifyResult(answer, { policy, question, nonce });
     },
   };
 }
@@ -88,42 +97,51 @@ function parseObject(body: Buffer): Record<string, unknown> {
   }
 }
 
-interface Exchange extends Required<EnclaveClientOptions> {
+interface Exchange {
+  readonly address: Address;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
   readonly method: string;
   readonly path: string;
   readonly body: Uint8Array;
 }
 
-function exchange({ address, timeoutMs, method, path, body }: Exchange): Promise<Reply> {
+/** One request on a connection of its own. Whatever the other side does, it ends by the deadline. */
+function exchange({ address, timeoutMs, signal, method, path, body }: Exchange): Promise<Reply> {
   const where = formatAddress(address);
-  const options: RequestOptions = {
-    method,
-    path,
-    agent: false,
-    headers: { "content-length": body.length },
-    ...target(address),
-  };
+  const late = new TransportError("ERR_TRANSPORT_TIMEOUT", { address: where, timeoutMs });
+  const headers = { "content-length": body.length };
   return new Promise((resolve, reject) => {
-    const fail = (reason: string, cause?: unknown): void =>
-      reject(new TransportError("ERR_TRANSPORT_UNREACHABLE", { address: where, reason }, { cause }));
-    const outgoing = request(options, (incoming) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      incoming.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > ANSWER_MAX) outgoing.destroy(new Error("the answer is too large"));
-        else chunks.push(chunk);
-      });
-      incoming.on("end", () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) }));
-      incoming.on("error", (error) => fail(error.message, error));
+    const outgoing = request({ method, path, agent: false, headers, ...(signal && { signal }), ...target(address) });
+    const deadline = setTimeout(() => outgoing.destroy(late), timeoutMs);
+    const fail = (cause: unknown): void => {
+      const { code, message = "closed" } = (cause ?? {}) as NodeJS.ErrnoException;
+      const reason = code ?? message;
+      if (cause === late || signal?.aborted) reject(cause);
+      else reject(new TransportError("ERR_TRANSPORT_UNREACHABLE", { address: where, reason }, { cause }));
+    };
+    outgoing.on("response", (incoming) => {
+      readReply(incoming).then(resolve, (error: unknown) => outgoing.destroy(error as Error));
     });
-    const timeout = new TransportError("ERR_TRANSPORT_TIMEOUT", { address: where, timeoutMs });
-    outgoing.setTimeout(timeoutMs, () => outgoing.destroy(timeout));
-    outgoing.on("error", (error: NodeJS.ErrnoException) =>
-      error === timeout ? reject(timeout) : fail(error.code ?? error.message, error),
-    );
+    outgoing.on("upgrade", () => outgoing.destroy(new Error("the answer is an upgrade")));
+    outgoing.on("error", fail);
+    outgoing.on("close", () => {
+      clearTimeout(deadline);
+      fail(undefined);
+    });
     outgoing.end(body);
   });
+}
+
+async function readReply(incoming: IncomingMessage): Promise<Reply> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of incoming) {
+    size += (chunk as Buffer).length;
+    if (size > ANSWER_MAX) throw new Error("the answer is too large");
+    chunks.push(chunk as Buffer);
+  }
+  return { status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) };
 }
 
 function target(address: Address): RequestOptions {

@@ -14,7 +14,7 @@ export type {
 } from "../shared/policy/key-policy.ts";
 export { attestedKeyPolicy, closedKeyPolicy, enclaveRolePolicy } from "../shared/policy/key-policy.ts";
 export type { SignedResultJson } from "../shared/result/signed-result.ts";
-export type { EnclaveClient, EnclaveClientOptions } from "./enclave.ts";
+export type { Asked, EnclaveClient, EnclaveClientOptions } from "./enclave.ts";
 export { createEnclaveClient } from "./enclave.ts";
 export type { EnclavePolicy, VerifiedResult, VerifyResultOptions } from "./result.ts";
 export { verifyResult } from "./result.ts";

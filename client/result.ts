@@ -7,7 +7,6 @@
  * @module
  */
 import { type AttestationPolicy, type VerifiedAttestation, verifyAttestation } from "../shared/attestation/index.ts";
-import { utf8 } from "../shared/bytes.ts";
 import { DataError } from "../shared/errors/index.ts";
 import {
   RESULT_KEY_ALGORITHM,
@@ -22,6 +21,8 @@ export type EnclavePolicy = Omit<AttestationPolicy, "nonce" | "userData" | "publ
 
 export interface VerifyResultOptions {
   readonly policy: EnclavePolicy;
+  /** What was asked: method and path, e.g. `POST /queries/by-state`. */
+  readonly question: string;
   /** The challenge that was sent with the question. */
   readonly nonce: Uint8Array;
   /** The moment to judge at. Default: the system's clock. */
@@ -40,23 +41,26 @@ export interface VerifiedResult {
  */
 export async function verifyResult(
   answer: SignedResultJson,
-  { policy, nonce, now = new Date() }: VerifyResultOptions,
+  { policy, question, nonce, now = new Date() }: VerifyResultOptions,
 ): Promise<VerifiedResult> {
-  const result = utf8(answer.result);
-  const document = fromBase64(answer.document);
-  const userData = await resultUserData(result);
-  const attestation = await verifyAttestation(
-    document,
-    { ...policy, nonce, userData, publicKey: "unchecked" },
-    { now },
-  );
-  if (!(await isSigned(attestation.publicKey, fromBase64(answer.signature), signedMessage(nonce, result)))) {
+  // Read once: what is checked below is what is given back.
+  const { result, signature, document } = answer;
+  if (typeof result !== "string" || !result.isWellFormed()) throw new DataError("ERR_DATA_RESULT_SIGNATURE", {});
+  const userData = await resultUserData({ question, result });
+  const demanded = { ...policy, nonce, userData, publicKey: "unchecked" } as const;
+  const attestation = await verifyAttestation(fromBase64(document), demanded, { now });
+  const message = signedMessage(nonce, { question, result });
+  if (!(await isSigned(attestation.publicKey, fromBase64(signature), message))) {
     throw new DataError("ERR_DATA_RESULT_SIGNATURE", {});
   }
-  return { result: answer.result, attestation };
+  return { result, attestation };
 }
 
-async function isSigned(spki: Uint8Array | undefined, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
+async function isSigned(
+  spki: Uint8Array | undefined,
+  signature: Uint8Array<ArrayBuffer>,
+  message: Uint8Array<ArrayBuffer>,
+): Promise<boolean> {
   if (!spki) return false;
   let key: Awaited<ReturnType<typeof crypto.subtle.importKey>>;
   try {
@@ -64,11 +68,11 @@ async function isSigned(spki: Uint8Array | undefined, signature: Uint8Array, mes
   } catch (cause) {
     throw new DataError("ERR_DATA_RESULT_SIGNATURE", {}, { cause });
   }
-  return crypto.subtle.verify(RESULT_SIGNATURE_ALGORITHM, key, Uint8Array.from(signature), Uint8Array.from(message));
+  return crypto.subtle.verify(RESULT_SIGNATURE_ALGORITHM, key, signature, message);
 }
 
 /** Strict base64; a peer's text is not trusted to be any. */
-function fromBase64(text: unknown): Uint8Array {
+function fromBase64(text: unknown): Uint8Array<ArrayBuffer> {
   if (typeof text !== "string" || text.length > 65_536 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4) {
     throw new DataError("ERR_DATA_RESULT_SIGNATURE", {});
   }

@@ -1,7 +1,7 @@
 /**
  * Serves a web-standard handler, `(request: Request) => Promise<Response>`, over HTTP on any transport.
  *
- * Bounded: body size, header size and time, and requests at once. An error becomes `{ code, message, details }` when it
+ * Bounded: connections, requests and bytes at once, the size and time of each. An error becomes `{ code, message, details }` when it
  * is a refusal of this toolkit, whose details are log-safe, and the bare code `ERR_INTERNAL` otherwise: nothing leaks.
  *
  * @module
@@ -20,48 +20,124 @@ export interface ServeOptions {
   readonly handler: Handler;
   /** Told of each error that is not a refusal of this toolkit; gets no request content. */
   readonly onInternalError: (error: unknown) => void;
-  /** Largest request body in bytes. Default 64 MiB. */
-  readonly bodyMax?: number;
-  /** Requests at once, further ones get 503. Default 64. */
-  readonly concurrencyMax?: number;
+  readonly limits?: ServeLimits;
 }
 
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 300_000;
+/** Operational limits; each has a default that suits one application behind one parent. */
+export interface ServeLimits {
+  /** Largest request body in bytes. Default 64 MiB. */
+  readonly bodyMax?: number;
+  /** Bytes of bodies held at once, over all requests; further ones get 503. Default 256 MiB. */
+  readonly bodiesMax?: number;
+  /** Requests at once; further ones get 503. Default 64. */
+  readonly concurrencyMax?: number;
+  /** Connections at once; further ones are closed. Default 256. */
+  readonly connectionsMax?: number;
+  /** For the head of a request, in milliseconds. Default 10 000. */
+  readonly headersTimeoutMs?: number;
+  /** For a whole request with its body, in milliseconds. Default 60 000. */
+  readonly requestTimeoutMs?: number;
+}
 
-export async function serveHttp(options: ServeOptions): Promise<Listener> {
-  const { transport, address, handler, onInternalError, bodyMax = 64 * 1024 * 1024, concurrencyMax = 64 } = options;
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+export async function serveHttp({
+  transport,
+  address,
+  handler,
+  onInternalError,
+  limits = {},
+}: ServeOptions): Promise<Listener> {
+  const { concurrencyMax = 64, connectionsMax = 256, headersTimeoutMs = 10_000, requestTimeoutMs = 60_000 } = limits;
+  const budget = new BodyBudget(limits);
+  const sockets = new Set<Duplex>();
   let active = 0;
+  const timeouts = { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs };
+  const checkEvery = Math.min(1_000, headersTimeoutMs);
   const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 16_384 },
+    { ...timeouts, connectionsCheckingInterval: checkEvery, maxHeaderSize: 16_384 },
     (incoming, outgoing) => {
-      if (active >= concurrencyMax) return void outgoing.writeHead(503, { "retry-after": "1" }).end();
+      if (active >= concurrencyMax) return void refuse(outgoing, 503);
       active++;
-      const done = answer(incoming, outgoing, { handler, bodyMax, onInternalError });
+      const done = answer(incoming, outgoing, { handler, budget, onInternalError });
       done.finally(() => active--).catch(() => outgoing.destroy());
     },
   );
-  const listener = await transport.listen(address, (socket: Duplex) => void server.emit("connection", socket));
+  // The server gets its sockets from the transport and never listens itself; its timeouts begin with this event.
+  server.emit("listening");
+  const listener = await transport.listen(address, (socket: Duplex) => {
+    if (sockets.size >= connectionsMax) return void socket.destroy();
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    server.emit("connection", socket);
+  });
   const close = async (): Promise<void> => {
-    server.closeAllConnections();
+    server.close();
+    for (const socket of sockets) socket.destroy();
     await listener.close();
   };
   return { address: listener.address, close, [Symbol.asyncDispose]: close };
 }
 
-async function answer(
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  { handler, bodyMax, onInternalError }: Required<Pick<ServeOptions, "handler" | "bodyMax" | "onInternalError">>,
-): Promise<void> {
+interface Answering {
+  readonly handler: Handler;
+  readonly budget: BodyBudget;
+  readonly onInternalError: (error: unknown) => void;
+}
+
+async function answer(incoming: IncomingMessage, outgoing: ServerResponse, answering: Answering): Promise<void> {
+  const { handler, budget, onInternalError } = answering;
+  if (!METHODS.includes(incoming.method ?? "")) return refuse(outgoing, 405);
+  let held = 0;
   try {
-    const body = await readBody(incoming, bodyMax);
-    if (body === undefined) return void outgoing.writeHead(413, { connection: "close" }).end();
+    const body = await budget.read(incoming, (size) => (held += size));
+    if (typeof body === "number") return refuse(outgoing, body);
     await write(outgoing, await handler(toRequest(incoming, body)));
   } catch (error) {
-    if (outgoing.headersSent) return void outgoing.destroy();
+    // A client that went away is no fault of ours, and has nobody to tell.
+    if (outgoing.headersSent || outgoing.destroyed || !incoming.complete) return void outgoing.destroy();
     if (!isToolkitError(error)) onInternalError(error);
     await write(outgoing, refusal(error));
+  } finally {
+    budget.release(held);
+  }
+}
+
+function refuse(outgoing: ServerResponse, status: number): void {
+  outgoing.writeHead(status, { connection: "close", "content-length": 0 }).end();
+}
+
+/** Counts the bytes of bodies that are held, over all requests. */
+class BodyBudget {
+  readonly #bodyMax: number;
+  readonly #bodiesMax: number;
+  #held = 0;
+
+  constructor({ bodyMax = 64 * 1024 * 1024, bodiesMax = 256 * 1024 * 1024 }: ServeLimits) {
+    this.#bodyMax = bodyMax;
+    this.#bodiesMax = bodiesMax;
+  }
+
+  /** The whole body; or 413 or 503, without reading on. `hold` is told of each chunk that is kept. */
+  async read(incoming: IncomingMessage, hold: (size: number) => void): Promise<Buffer | 413 | 503> {
+    const announced = Number(incoming.headers["content-length"] ?? 0);
+    if (announced > this.#bodyMax) return 413;
+    if (announced > this.#bodiesMax - this.#held) return 503;
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > this.#bodyMax) return 413;
+      if (this.#held + chunk.length > this.#bodiesMax) return 503;
+      this.#held += chunk.length;
+      hold(chunk.length);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  release(size: number): void {
+    this.#held -= size;
   }
 }
 
@@ -79,20 +155,7 @@ function refusal(error: unknown): Response {
   return Response.json({ code: "ERR_INTERNAL", message: "internal error", details: {} }, { status: 500 });
 }
 
-/** The whole body, or `undefined` when it is larger than `maximum`; stops reading there. */
-async function readBody(incoming: IncomingMessage, maximum: number): Promise<Uint8Array | undefined> {
-  if (Number(incoming.headers["content-length"] ?? 0) > maximum) return undefined;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of incoming) {
-    size += (chunk as Buffer).length;
-    if (size > maximum) return undefined;
-    chunks.push(chunk as Buffer);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
-}
-
-function toRequest(incoming: IncomingMessage, body: Uint8Array): Request {
+function toRequest(incoming: IncomingMessage, body: Buffer): Request {
   const { method = "GET", headers } = incoming;
   const list = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[name, Array.isArray(value) ? value.join(", ") : value]],
@@ -103,7 +166,7 @@ function toRequest(incoming: IncomingMessage, body: Uint8Array): Request {
   const [path = "/", query = ""] = (incoming.url ?? "/").split("?", 2);
   url.pathname = path;
   url.search = query;
-  return new Request(url, { method, headers: list, ...(hasBody && { body: Uint8Array.from(body) }) });
+  return new Request(url, { method, headers: list, ...(hasBody && { body: body as Uint8Array<ArrayBuffer> }) });
 }
 
 async function write(outgoing: ServerResponse, response: Response): Promise<void> {

@@ -96,9 +96,8 @@ export async function startEgress(options: EgressOptions): Promise<ListeningServ
 }
 
 async function readConnect({ id, socket }: Connection, timeoutMs: number, tap: Tap | undefined): Promise<Target> {
-  const head = await readHead(socket, { address: id, timeoutMs });
-  tap?.(id, "from-enclave", head);
-  return parseConnect(head);
+  const onBytes = tap && ((bytes: Uint8Array): void => tap(id, "from-enclave", bytes));
+  return parseConnect(await readHead(socket, { address: id, timeoutMs, onBytes }));
 }
 
 /** Reads a CONNECT request. Whatever two readers could understand differently is refused. */

@@ -122,7 +122,8 @@ export class ControlledProcess implements AsyncDisposable {
 
 /** Starts a module of this package as a process that `serveControl`s; its standard error is passed through. */
 export function startControlled(module: URL, args: readonly string[] = []): ControlledProcess {
-  const env = { PATH: process.env["PATH"] ?? "" };
+  const { PATH = "", TMPDIR } = process.env;
+  const env = { PATH, ...(TMPDIR !== undefined && { TMPDIR }) };
   return new ControlledProcess(
     spawn(process.execPath, [fileURLToPath(module), ...args], { env, stdio: ["pipe", "pipe", "inherit"] }),
   );

@@ -14,6 +14,7 @@ const INSPECT_USAGE = `usage: cloister attest inspect FILE|- [--encoding raw|bas
 
   example: cloister attest inspect document.cose`;
 
+/** What Nitro Enclaves measures; NitroTPM registers are the platform's. */
 const MEANING: Readonly<Record<number, string>> = {
   0: "image",
   1: "kernel and boot ramdisk",
@@ -74,7 +75,8 @@ function toText(claims: UnverifiedAttestation): string {
     ...(isDebug(claims) ? ["DEBUG MODE  PCR0, PCR1 or PCR2 is all zero"] : []),
     ...Array.from(
       pcrs,
-      ([index, value]) => `PCR${index}`.padEnd(12) + `${toHex(value)}  ${MEANING[index] ?? ""}`.trimEnd(),
+      ([index, value]) =>
+        `PCR${index}`.padEnd(12) + `${toHex(value)}  ${(kind === "nsm" && MEANING[index]) || ""}`.trimEnd(),
     ),
     `public_key  ${size(publicKey)}`,
     `user_data   ${size(userData)}`,

@@ -9,6 +9,7 @@ import {
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
 import { toHex } from "../../shared/bytes.ts";
+import { isToolkitError } from "../../shared/errors/index.ts";
 import { decodeAs, readArguments, readInput, readJson } from "../arguments.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
 
@@ -17,7 +18,7 @@ const VERIFY_USAGE = `usage: cloister attest verify FILE|- --policy POLICY.json 
   verifies an attestation document under a policy; "-" reads standard input
   --policy FILE    the policy (schemas/attestation-policy.json)
   --encoding E     how FILE is written; default raw, never guessed
-  --at TIME        judge at this moment (ISO 8601) instead of now
+  --at TIME        judge at this moment (ISO 8601 with zone) instead of now: for archives, proves nothing about now
 
   example: cloister attest verify document.cose --policy policy.json`;
 
@@ -35,13 +36,33 @@ export async function attestVerify(args: readonly string[], { print }: Terminal)
   if (encoding !== "raw" && encoding !== "base64" && encoding !== "hex") {
     throw new UsageError("--encoding is raw, base64 or hex", VERIFY_USAGE);
   }
-  const now = typeof at === "string" ? new Date(at) : new Date();
-  if (Number.isNaN(now.getTime())) throw new UsageError("--at is a time such as 2026-01-31T12:00:00Z", VERIFY_USAGE);
+  const now = typeof at === "string" ? readTime(at) : new Date();
   const [path = "-"] = positionals;
   const document = decodeAs(encoding, await readInput(path), path);
-  const attestation = await verifyAttestation(document, attestationPolicyFromJson(await readJson(policy)), { now });
-  print(values["json"] ? JSON.stringify(toJson(attestation)) : toText(attestation));
-  return 0;
+  const judged = { judgedAt: now.toISOString(), ...(at !== undefined && { live: false }) };
+  try {
+    const attestation = await verifyAttestation(document, attestationPolicyFromJson(await readJson(policy)), { now });
+    print(values["json"] ? JSON.stringify({ ...toJson(attestation), ...judged }) : toText(attestation));
+    if (at !== undefined && !values["json"])
+      print(`judged at ${judged.judgedAt} (--at), which proves nothing about now`);
+    return 0;
+  } catch (error) {
+    if (values["json"] && isToolkitError(error))
+      print(JSON.stringify({ verified: false, ...error.toJSON(), ...judged }));
+    throw error;
+  }
+}
+
+/** ISO 8601 with seconds and a zone: a time without one means another moment on another machine. */
+function readTime(text: string): Date {
+  const time = new Date(text);
+  const isFull = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?(Z|[+-][0-9]{2}:[0-9]{2})$/.test(
+    text,
+  );
+  if (!isFull || Number.isNaN(time.getTime())) {
+    throw new UsageError("--at is a time with its zone, such as 2026-01-31T12:00:00Z", VERIFY_USAGE);
+  }
+  return time;
 }
 
 function toJson({ kind, moduleId, timestamp, pcrs, debug, ...rest }: VerifiedAttestation): object {

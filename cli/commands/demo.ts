@@ -3,7 +3,10 @@
  *
  * @module
  */
+import { constants } from "node:os";
 import { performance } from "node:perf_hooks";
+import { requireDataPackages } from "../../examples/joint-analysis/data.ts";
+import { FLIGHTS_HEADER, STRIKES_HEADER } from "../../examples/joint-analysis/tables.ts";
 import { readArguments, readInput } from "../arguments.ts";
 import { runDemo } from "../demo/run.ts";
 import { Story } from "../demo/story.ts";
@@ -12,10 +15,16 @@ import type { Terminal } from "../terminal.ts";
 const DEMO_USAGE = `usage: cloister demo [--flights FILE.csv] [--strikes FILE.csv] [--json]
 
   two owners seal real data; an attested enclave joins it; then the demo attacks itself; exits 0 only if every step held
-  --flights FILE   the carrier's table instead of the published one
-  --strikes FILE   the insurer's table instead of the published one
+  --flights FILE   the carrier's table instead of the published one; its first line is
+                   ${FLIGHTS_HEADER.join(",")}
+  --strikes FILE   the insurer's table instead of the published one; its first line is
+                   ${STRIKES_HEADER.join(",")}
+
+  the published tables come with a clone (npm vega-datasets); an installed package needs both files
 
   example: cloister demo --json`;
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export async function demo(args: readonly string[], terminal: Terminal): Promise<number> {
   const string = { type: "string" } as const;
@@ -32,17 +41,46 @@ export async function demo(args: readonly string[], terminal: Terminal): Promise
     ...(typeof flights === "string" && { flights: await readInput(flights) }),
     ...(typeof strikes === "string" && { strikes: await readInput(strikes) }),
   };
+  if (data.flights === undefined || data.strikes === undefined) await requireDataPackages();
   const story = new Story(terminal, { isQuiet: isJson });
   const start = performance.now();
+  const interruption = new Interruption(terminal);
   let failure: unknown;
   try {
-    await runDemo(story, { data });
+    await runDemo(story, { data, onWorld: (world) => interruption.holds(world) });
   } catch (error) {
     failure = error;
   }
+  interruption.end();
   conclude(story, { terminal, isJson, ms: Math.round(performance.now() - start), failure });
   if (failure !== undefined) throw failure;
   return story.held ? 0 : 1;
+}
+
+/** Ctrl-C: ends the processes and removes what they left, then ends this one. */
+class Interruption {
+  readonly #terminal: Terminal;
+  readonly #onSignal = (signal: NodeJS.Signals): void => void this.#stop(signal);
+  #world: AsyncDisposable | undefined;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    for (const signal of SIGNALS) process.once(signal, this.#onSignal);
+  }
+
+  holds(world: AsyncDisposable): void {
+    this.#world = world;
+  }
+
+  end(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+  }
+
+  async #stop(signal: NodeJS.Signals): Promise<void> {
+    this.#terminal.tell(`cloister: interrupted by ${signal}, cleaning up`);
+    await this.#world?.[Symbol.asyncDispose]();
+    process.exit(128 + (constants.signals[signal] ?? 0));
+  }
 }
 
 interface Conclusion {

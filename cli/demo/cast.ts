@@ -40,6 +40,9 @@ export const INSURER: Owner = {
 
 export const OWNERS: readonly Owner[] = [CARRIER, INSURER];
 
+/** On the parent's list too, and answered by the parent itself. */
+export const IMPOSTOR_REGION = "ap-southeast-2";
+
 export const OPERATOR_ACCOUNT = "777788889999";
 export const INSTANCE_ID = "i-0a1b2c3d4e5f60718";
 

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { createEnclaveClient, type EnclaveClient } from "../../client/enclave.ts";
 import type { EnclavePolicy } from "../../client/result.ts";
@@ -13,11 +13,12 @@ import { type OwnersData, prepareOwnersData } from "../../examples/joint-analysi
 import { QUERY_NAMES, type QueryResult, runQuery } from "../../examples/joint-analysis/queries.ts";
 import { readFlights, readStrikes } from "../../examples/joint-analysis/tables.ts";
 import { dangerouslyTrustRoot } from "../../shared/attestation/index.ts";
-import { utf8 } from "../../shared/bytes.ts";
-import { attackKmsDirectly, attackTheClient, attackWithEvilKms, attackWithOtherImages, type Scene } from "./attacks.ts";
-import { type Canary, search } from "./canary.ts";
-import { CARRIER, INSURER, OPERATOR_ACCOUNT, OWNERS } from "./cast.ts";
+import { attackTheClient, attackTheTls, attackWithEvilKms, attackWithOtherImages } from "./attacks.ts";
+import { attackKmsDirectly } from "./attacks-on-kms.ts";
+import { searchCapture } from "./capture.ts";
+import { CARRIER, INSURER, OWNERS } from "./cast.ts";
 import { createKey, gateKey, type SealedData, sealTable } from "./owners.ts";
+import type { Scene } from "./scene.ts";
 import type { Story } from "./story.ts";
 import { type BuiltImage, World } from "./world.ts";
 
@@ -27,6 +28,8 @@ const EXFILTRATE_BUNDLE = new URL("./exfiltrate.bundle.mjs", import.meta.url);
 export interface DemoOptions {
   /** The owners' tables as CSV; the real data sets where left out. */
   readonly data: Partial<OwnersData>;
+  /** Told of what must be cleaned up if the story is interrupted. */
+  readonly onWorld: (world: AsyncDisposable) => void;
 }
 
 /** Plays the story. Each step that does not hold is recorded in `story`; one that the rest needs throws. */
@@ -35,8 +38,10 @@ export async function runDemo(story: Story, options: DemoOptions): Promise<void>
   await using world = await story.step(
     "start the emulated AWS, the mock hypervisor and the parent",
     () => World.start(),
-    () => "each with keys of its own, made for this run",
+    () =>
+      "each with keys and roots of its own, made for this run; the image holds the roots, so its PCRs differ each time",
   );
+  options.onWorld(world);
   const keyArns = await createKeys(story, world);
   const image = await buildImage(story, world, keyArns);
   await gate(story, world, { keyArns, image });
@@ -108,12 +113,12 @@ async function prepareAndSeal(
   { keyArns, data }: SealStepOptions,
 ): Promise<{ tables: OwnersData; sealed: PerDataset<SealedData> }> {
   const tables = await story.step(
-    "read two published data sets (npm vega-datasets 3.2.1: US BTS flights, US FAA wildlife strikes)",
+    `read ${data.flights ? "the given flights" : "US flights (BTS)"} and ${data.strikes ? "the given strikes" : "US wildlife strikes (FAA)"}`,
     async (): Promise<OwnersData> => {
       const { flights, strikes } = data;
       return flights && strikes ? { flights, strikes } : { ...(await prepareOwnersData()), ...data };
     },
-    ({ flights, strikes }) => `${flights.length + strikes.length} bytes`,
+    ({ flights, strikes }) => `${flights.length + strikes.length} bytes; published tables: npm vega-datasets 3.2.1`,
   );
   const sealed = await story.step(
     "each owner seals its data with the AWS Encryption SDK",
@@ -153,24 +158,32 @@ async function compute(story: Story, world: World, { keyArns, image, sealed, tab
       () => "CiphertextForRecipient, opened inside",
     );
   }
-  const { answer, nonce } = await client.ask(`/queries/${QUERY_NAMES[0]}`);
-  await askEach(story, client, { policy, tables });
-  const accepted = { answer, nonce, policy, sealed: sealed.flights.message, keyArn: keyArns.flights };
+  const asked = await client.ask(`/queries/${QUERY_NAMES[0]}`);
+  const inputs = { flights: sha384(sealed.flights.message), strikes: sha384(sealed.strikes.message) };
+  await askEach(story, client, { policy, tables, inputs });
+  const accepted = { ...asked, policy, sealed: sealed.flights.message, keyArn: keyArns.flights };
   return { world, story, enclave, eifPath: image.path, ...accepted };
 }
 
 interface AskOptions {
   readonly policy: EnclavePolicy;
   readonly tables: OwnersData;
+  /** SHA-384 of the messages that the owners sealed. */
+  readonly inputs: PerDataset<string>;
 }
 
-async function askEach(story: Story, client: EnclaveClient, { policy, tables }: AskOptions): Promise<void> {
+function sha384(bytes: Uint8Array): string {
+  return createHash("sha384").update(bytes).digest("hex");
+}
+
+async function askEach(story: Story, client: EnclaveClient, { policy, tables, inputs }: AskOptions): Promise<void> {
   for (const query of QUERY_NAMES) {
     await story.step(
-      `ask ${query}; verify document, nonce and signature`,
+      `ask ${query}; verify document, nonce, question, signature and inputs`,
       async () => {
         const { result } = await client.askVerified(`/queries/${query}`, policy);
-        const answer = JSON.parse(result) as QueryResult;
+        const answer = JSON.parse(result) as QueryResult & { readonly inputs: unknown };
+        if (!isDeepStrictEqual(answer.inputs, inputs)) throw new Error("the answer was computed from other data");
         if (!isDeepStrictEqual(answer.groups, queryInTheClear(query, tables).groups)) {
           throw new Error("the answer differs from the same query over the tables in the clear");
         }
@@ -195,9 +208,12 @@ async function attack(scene: Scene, image: BuiltImage, keyArns: PerDataset<strin
     ({ registers }) => `PCR0 ${registers.pcr0} PCR1 unchanged PCR2 ${registers.pcr2}`,
   );
   const exfiltrating = await world.build("exfiltrate", EXFILTRATE_BUNDLE, {});
+  const bait = { ...appConfig({ flights: world.impostor.keyArn, strikes: world.impostor.keyArn }) };
+  const impostor = await world.build("impostor", APP_BUNDLE, bait);
   await attackKmsDirectly(scene);
   await attackWithOtherImages(scene, { tampered: tampered.path, exfiltrating: exfiltrating.path });
   await attackWithEvilKms(scene);
+  await attackTheTls(scene, { path: impostor.path, message: world.impostor.message });
   await attackTheClient(scene);
 }
 
@@ -207,39 +223,6 @@ function changeOneByte(app: Uint8Array): Uint8Array {
   if (at < 0) throw new TypeError("the app has a threshold of 25");
   changed.write("1", at + "MINIMUM_GROUP_ROWS = ".length);
   return new Uint8Array(changed);
-}
-
-async function searchCapture({ world, story, nonce }: Scene, sealed: PerDataset<SealedData>): Promise<void> {
-  story.chapter("5  What the parent saw");
-  const session = world.session(OPERATOR_ACCOUNT, "enclave-host");
-  const beacons: readonly Canary[] = [
-    { name: "the client's challenge", bytes: nonce },
-    { name: "the parent's own access key id", bytes: utf8(session.accessKeyId) },
-    { name: "the sealed data", bytes: sealed.flights.message.subarray(5_000, 5_064) },
-  ];
-  const canaries = [...sealed.flights.canaries, ...sealed.strikes.canaries];
-  await world.parent.close();
-  const capture = await readFile(world.captureFile);
-  await story.step(
-    "search every byte that crossed the parent for what is known to be there",
-    async () => {
-      const seen = new Set(search(capture, beacons).map(({ name }) => name));
-      const missed = beacons.filter(({ name }) => !seen.has(name));
-      if (missed.length > 0)
-        throw new Error(`the search is blind: ${missed.map(({ name }) => name).join(", ")} not found`);
-    },
-    () => `${capture.length} bytes; found: ${beacons.map(({ name }) => name).join(", ")}`,
-  );
-  await story.step(
-    "search it for the planted canaries: rows of both tables, both data keys, in 11 encodings",
-    async () => {
-      const sightings = search(capture, canaries);
-      if (sightings.length > 0) {
-        throw new Error(`the parent saw ${sightings.map(({ name, form }) => `${name} (${form})`).join(", ")}`);
-      }
-    },
-    () => `none of ${canaries.length} found`,
-  );
 }
 
 /** The same query over the owners' tables in the clear, to compare an enclave's answer with. */

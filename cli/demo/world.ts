@@ -5,14 +5,13 @@
  *
  * @module
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent } from "node:https";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KMS } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { buildAppImage, mockEntry } from "../../image/index.ts";
-import { type Hypervisor, newCredentials, startHypervisor } from "../../mock/index.ts";
+import { type Hypervisor, startHypervisor } from "../../mock/index.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { TransportError } from "../../shared/errors/index.ts";
 import type { ImageRegisters } from "../../shared/policy/key-policy.ts";
@@ -20,15 +19,9 @@ import { type Address, addressOf } from "../../shared/transport/address.ts";
 import { APP_PORT } from "../../shared/transport/ports.ts";
 import { type ControlledProcess, startControlled } from "../../transport/control.ts";
 import { createTransport } from "../../transport/index.ts";
-import {
-  ENCLAVE_ROLE,
-  IDENTITY_POLICIES,
-  INSTANCE_ID,
-  OPERATOR_ACCOUNT,
-  OWNERS,
-  type RoleName,
-  type Session,
-} from "./cast.ts";
+import { ENCLAVE_ROLE, INSTANCE_ID, OPERATOR_ACCOUNT, OWNERS, type RoleName, type Session } from "./cast.ts";
+import { type Impostor, startImpostor } from "./impostor.ts";
+import { castAccounts, MAIN_CID, makeFolder, parentOptions, sessionOf } from "./setup.ts";
 
 /** An image on disk and what it measures. */
 export interface BuiltImage {
@@ -36,13 +29,13 @@ export interface BuiltImage {
   readonly registers: ImageRegisters;
 }
 
-const MAIN_CID = 16;
 const READY_TIMEOUT_MS = 10_000;
 
 export class World implements AsyncDisposable {
   readonly aws: ControlledProcess;
   readonly hypervisor: Hypervisor;
   readonly parent: ControlledProcess;
+  readonly impostor: Impostor;
   readonly captureFile: string;
   readonly folder: string;
   readonly tlsRoot: string;
@@ -52,11 +45,13 @@ export class World implements AsyncDisposable {
   readonly #agent: Agent;
   readonly #awsPort: number;
   #nextCid = MAIN_CID;
+  #disposing: Promise<void> | undefined;
 
   private constructor(parts: WorldParts) {
     this.aws = parts.aws;
     this.hypervisor = parts.hypervisor;
     this.parent = parts.parent;
+    this.impostor = parts.impostor;
     this.folder = parts.folder;
     this.captureFile = parts.captureFile;
     this.tlsRoot = parts.tlsRoot;
@@ -67,7 +62,7 @@ export class World implements AsyncDisposable {
   }
 
   static async start(): Promise<World> {
-    const folder = await mkdtemp(join(tmpdir(), "cloister-"));
+    const folder = await makeFolder();
     const vsock = join(folder, "v");
     await mkdir(join(vsock, "3"), { recursive: true, mode: 0o700 });
     const started: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }];
@@ -78,6 +73,7 @@ export class World implements AsyncDisposable {
     try {
       const aws = keep(startControlled(new URL("../../mock/aws/process.js", import.meta.url)));
       const parent = keep(startControlled(new URL("../../parent/process.js", import.meta.url)));
+      const impostor = keep(await startImpostor());
       const hypervisor = keep(await startHypervisor({ vsock, instanceId: INSTANCE_ID, parentRoleArn: ENCLAVE_ROLE }));
       const { accounts, sessions } = castAccounts();
       const regions = OWNERS.map(({ region }) => region);
@@ -85,9 +81,9 @@ export class World implements AsyncDisposable {
       const { port: awsPort, caCertificatePem } = await aws.call<AwsStarted>("start", { options });
       const captureFile = join(folder, "parent-saw.bin");
       const session = sessionOf(sessions, OPERATOR_ACCOUNT, "enclave-host");
-      const setup = parentOptions({ vsock, awsPort, captureFile, session });
+      const setup = parentOptions({ vsock, awsPort, impostorPort: impostor.port, captureFile, session });
       const { ingress: ingressPort } = await parent.call<{ ingress: number }>("start", setup);
-      const parts = { aws, hypervisor, parent, folder, captureFile, sessions };
+      const parts = { aws, hypervisor, parent, impostor, folder, captureFile, sessions };
       return new World({ ...parts, tlsRoot: caCertificatePem, awsPort, ingressPort });
     } catch (error) {
       for (const part of started) await part[Symbol.asyncDispose]();
@@ -143,10 +139,16 @@ export class World implements AsyncDisposable {
     return { enclaveId, pcrs, address };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the processes and removes the folder; a second call waits for the first. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    return this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
     this.#agent.destroy();
     await this.hypervisor.close();
-    await Promise.all([this.parent.close(), this.aws.close()]);
+    await Promise.all([this.parent.close(), this.aws.close(), this.impostor[Symbol.asyncDispose]()]);
     await rm(this.folder, { recursive: true, force: true });
   }
 }
@@ -167,58 +169,13 @@ interface WorldParts {
   readonly aws: ControlledProcess;
   readonly hypervisor: Hypervisor;
   readonly parent: ControlledProcess;
+  readonly impostor: Impostor;
   readonly folder: string;
   readonly captureFile: string;
   readonly sessions: ReadonlyMap<string, Session>;
   readonly tlsRoot: string;
   readonly awsPort: number;
   readonly ingressPort: number;
-}
-
-function castAccounts(): { accounts: object[]; sessions: Map<string, Session> } {
-  const sessions = new Map<string, Session>();
-  const account = (accountId: string, roles: readonly RoleName[]): object => ({
-    accountId,
-    principals: roles.map((name) => {
-      const session = newCredentials();
-      sessions.set(`${accountId}/${name}`, session);
-      return { type: "role", name, identityPolicies: [IDENTITY_POLICIES[name]], credentials: [session] };
-    }),
-  });
-  const accounts = OWNERS.map(({ accountId }) => account(accountId, ["key-admin", "sealer"]));
-  return { accounts: [...accounts, account(OPERATOR_ACCOUNT, ["enclave-host"])], sessions };
-}
-
-function sessionOf(sessions: ReadonlyMap<string, Session>, accountId: string, role: RoleName): Session {
-  const session = sessions.get(`${accountId}/${role}`);
-  if (!session) throw new TypeError(`no role ${role} in account ${accountId}`);
-  return session;
-}
-
-interface ParentSetup {
-  readonly vsock: string;
-  readonly awsPort: number;
-  readonly captureFile: string;
-  readonly session: Session;
-}
-
-/** The parent may reach the two regions' KMS and nothing else; the emulated AWS answers under their names. */
-function parentOptions({ vsock, awsPort, captureFile, session }: ParentSetup): object {
-  const targets = OWNERS.map(({ region }) => `kms.${region}.amazonaws.com:443`);
-  return {
-    peer: { kind: "unix", folder: join(vsock, "3") },
-    enclave: { kind: "unix", folder: join(vsock, String(MAIN_CID)) },
-    allowlist: targets,
-    hosts: Object.fromEntries(targets.map((target) => [target, `127.0.0.1:${awsPort}`])),
-    credentials: {
-      AccessKeyId: session.accessKeyId,
-      SecretAccessKey: session.secretAccessKey,
-      Token: session.sessionToken,
-      Expiration: new Date(Date.now() + 3_600_000).toISOString(),
-    },
-    ingress: "tcp://127.0.0.1:0",
-    captureFile,
-  };
 }
 
 async function waitFor(address: Address): Promise<void> {

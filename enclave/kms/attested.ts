@@ -14,7 +14,7 @@
 import type { KMSClient } from "@aws-sdk/client-kms";
 import { KmsError } from "../../shared/errors/index.ts";
 import type { NsmDevice } from "../../shared/nsm/device.ts";
-import { openRecipientMessage, type RecipientKey } from "./recipient.ts";
+import { openRecipientMessage } from "./recipient.ts";
 import type { RecipientKeys } from "./recipient-keys.ts";
 
 /** Command → the output field that holds the secret. Nothing else takes a Recipient. */
@@ -47,7 +47,9 @@ export function attested({ nsm, keys }: AttestedOptions): Plugin {
     applyToStack(stack) {
       stack.add(
         (next, context) => async (args) => {
-          const operation = (context.commandName ?? "").replace(/Command$/, "");
+          // Without a name nobody can tell whether the call returns a secret: it is not made.
+          if (!context.commandName) throw new TypeError("the SDK gave no name to this call");
+          const operation = context.commandName.replace(/Command$/, "");
           const secretField = SECRET_FIELDS[`${operation}Command`];
           if (secretField === undefined) return next(args);
           const input = args.input as Fields;
@@ -56,8 +58,12 @@ export function attested({ nsm, keys }: AttestedOptions): Plugin {
           const document = await nsm.attest({ publicKey: key.publicKey });
           const Recipient = { KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256", AttestationDocument: document };
           const result = await next({ ...args, input: { ...input, Recipient } as typeof args.input });
-          const output = openAnswer(operation, secretField, result.output as object as Fields, keyArn, key);
-          return { ...result, output: output as object as typeof result.output };
+          const answer = result.output as object as Fields;
+          checkAnswer({ operation, secretField, keyArn, input, answer });
+          const { [secretField]: _, CiphertextForRecipient: message, ...rest } = answer;
+          const secret = openRecipientMessage(message as Uint8Array, key);
+          checkDataKey(operation, input, answer, secret);
+          return { ...result, output: { ...rest, [secretField]: secret } as object as typeof result.output };
         },
         { step: "initialize", name: "cloisterAttested", priority: "low", override: true },
       );
@@ -72,14 +78,17 @@ function pinnedKey(operation: string, input: Fields): string | undefined {
   throw new KmsError("ERR_KMS_KEY_ID_NOT_ARN", { keyId: typeof keyId === "string" ? keyId.slice(0, 200) : "nothing" });
 }
 
-function openAnswer(
-  operation: string,
-  secretField: string,
-  output: Fields,
-  keyArn: string | undefined,
-  key: RecipientKey,
-): Fields {
-  const { [secretField]: secret, CiphertextForRecipient: message, ...rest } = output;
+interface Answered {
+  readonly operation: string;
+  readonly secretField: string;
+  readonly keyArn: string | undefined;
+  readonly input: Fields;
+  readonly answer: Fields;
+}
+
+/** Everything that can be judged before the message is opened. */
+function checkAnswer({ operation, secretField, keyArn, input, answer }: Answered): void {
+  const { [secretField]: secret, CiphertextForRecipient: message } = answer;
   // "Null or empty" says the API reference; anything else did not come from KMS.
   if (secret instanceof Uint8Array ? secret.length > 0 : secret !== undefined && secret !== null) {
     throw new KmsError("ERR_KMS_PLAINTEXT_IN_RESPONSE", { operation });
@@ -87,10 +96,28 @@ function openAnswer(
   if (!(message instanceof Uint8Array) || message.length === 0) {
     throw new KmsError("ERR_KMS_RECIPIENT_MISSING", { operation });
   }
-  const answered = output["KeyId"];
-  if (keyArn !== undefined && answered !== keyArn) {
-    const actual = typeof answered === "string" ? answered.slice(0, 200) : "nothing";
-    throw new KmsError("ERR_KMS_KEY_ID_MISMATCH", { expected: keyArn, actual });
+  if (keyArn !== undefined && answer["KeyId"] !== keyArn) {
+    throw new KmsError("ERR_KMS_KEY_ID_MISMATCH", { expected: keyArn, actual: named(answer["KeyId"]) });
   }
-  return { ...rest, [secretField]: openRecipientMessage(message, key) };
+  const algorithm = input["EncryptionAlgorithm"] ?? "SYMMETRIC_DEFAULT";
+  if (operation === "Decrypt" && answer["EncryptionAlgorithm"] !== algorithm) {
+    const actual = named(answer["EncryptionAlgorithm"]);
+    throw new KmsError("ERR_KMS_ALGORITHM_MISMATCH", { expected: named(algorithm), actual });
+  }
+}
+
+/** A data key that is shorter than asked for, or that nobody can ask KMS for again, is none. */
+function checkDataKey(operation: string, input: Fields, answer: Fields, secret: Uint8Array): void {
+  if (operation !== "GenerateDataKey") return;
+  const expectedBytes =
+    input["KeySpec"] === "AES_256" ? 32 : input["KeySpec"] === "AES_128" ? 16 : input["NumberOfBytes"];
+  const blob = answer["CiphertextBlob"];
+  if (secret.length === expectedBytes && blob instanceof Uint8Array && blob.length > 0) return;
+  const actualBytes = secret.length;
+  secret.fill(0);
+  throw new KmsError("ERR_KMS_DATA_KEY_INVALID", { expectedBytes: Number(expectedBytes), actualBytes });
+}
+
+function named(value: unknown): string {
+  return typeof value === "string" ? value.slice(0, 200) : "nothing";
 }

@@ -47,6 +47,11 @@ export async function prepareOwnersData(): Promise<OwnersData> {
   return { flights: await prepareFlights(), strikes: await prepareStrikes() };
 }
 
+/** @throws {ConfigError} `ERR_CONFIG_FILE` when the data packages are not installed */
+export async function requireDataPackages(): Promise<void> {
+  await dataFile("airports.csv");
+}
+
 async function dataFile(name: string): Promise<{ path: string; bytes: Uint8Array }> {
   try {
     // The package exports its entry only; the tables lie beside it.
@@ -54,7 +59,7 @@ async function dataFile(name: string): Promise<{ path: string; bytes: Uint8Array
     const path = join(dirname(entry), "..", "data", name);
     return { path, bytes: new Uint8Array(await readFile(path)) };
   } catch (cause) {
-    const reason = "the data comes with the npm package vega-datasets; run from a clone, after npm ci";
+    const reason = "the published data comes with a clone, after npm ci; give your own with --flights and --strikes";
     throw new ConfigError("ERR_CONFIG_FILE", { path: `vega-datasets/data/${name}`, reason }, { cause });
   }
 }

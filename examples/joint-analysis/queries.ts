@@ -2,7 +2,7 @@
  * The fixed set of questions that the enclave answers, and the rule that keeps rows out of the answers.
  *
  * A group is given only when it joins at least `MINIMUM_GROUP_ROWS` rows of *each* owner; how many groups were held back
- * is said, which ones is not. A threshold is not differential privacy: overlapping questions could difference out a row,
+ * is said, which ones is not, and no total is given from which the held-back rows could be subtracted. A threshold is not differential privacy: overlapping questions could difference out a row,
  * which is why the set is fixed and small (README, "What this proves, what it does not").
  *
  * @module
@@ -23,7 +23,6 @@ export type Group = Readonly<Record<string, string | number>>;
 export interface QueryResult {
   readonly query: string;
   readonly minimumGroupRows: number;
-  readonly rowsJoined: { readonly flights: number; readonly strikes: number };
   readonly groups: readonly Group[];
   readonly groupsWithheld: number;
 }
@@ -69,7 +68,6 @@ export function runQuery(query: string, { flights, strikes }: Tables): QueryResu
   return {
     query,
     minimumGroupRows: MINIMUM_GROUP_ROWS,
-    rowsJoined: { flights: flights.length, strikes: strikes.length },
     groups: large.map(([state, bucket]) => aggregate(state, bucket)),
     groupsWithheld: buckets.length - large.length,
   };

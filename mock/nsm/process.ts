@@ -17,12 +17,13 @@ import { MockHypervisor, type RunOptions } from "./hypervisor.ts";
 type Params = Readonly<Record<string, unknown>>;
 
 let hypervisor: MockHypervisor | undefined;
+let stopping: Promise<void> | undefined;
 
 process.stderr.write(
   "*** MOCK MODE: an emulated Nitro hypervisor signs with a root of its own; nothing here is protected by hardware ***\n",
 );
 serveControl(process.stdin, process.stdout, { start, run, terminate, list, console: readConsole }, () => void stop());
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => void stop());
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stop());
 process.once("exit", () => hypervisor?.kill());
 
 async function start(params: Params): Promise<object> {
@@ -63,9 +64,13 @@ function readConsole(params: Params): object {
   return { text: started().console(text(params, "enclaveId")) };
 }
 
-async function stop(): Promise<void> {
-  await hypervisor?.[Symbol.asyncDispose]();
-  process.exit(0);
+/** Once: the end of the input and a signal come together when a terminal interrupts the whole group. */
+function stop(): Promise<void> {
+  stopping ??= (async () => {
+    await hypervisor?.[Symbol.asyncDispose]();
+    process.exit(0);
+  })();
+  return stopping;
 }
 
 function started(): MockHypervisor {

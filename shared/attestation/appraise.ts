@@ -10,6 +10,7 @@
  */
 import { concat, equalBytes, isAllZero, toHex, utf8 } from "../bytes.ts";
 import { AttestationError } from "../errors/attestation.ts";
+import type { Clock } from "./clock.ts";
 import type { AuthenticAttestation } from "./document.ts";
 import type { Policy } from "./policy.ts";
 import { readUserData } from "./user-data.ts";
@@ -21,7 +22,7 @@ const INSTANCE_REGISTER = 4;
 export async function appraise(
   attestation: AuthenticAttestation,
   policy: Policy,
-  { now, clockSkewMs }: { readonly now: Date; readonly clockSkewMs: number },
+  { now, clockSkewMs }: Clock,
 ): Promise<{ readonly debug: boolean }> {
   if (attestation.kind !== policy.kind) {
     throw new AttestationError("ERR_ATTESTATION_KIND", { expected: policy.kind, actual: attestation.kind });
@@ -49,13 +50,10 @@ function checkDebug(attestation: AuthenticAttestation, policy: Policy): boolean 
 /** One image must match in all its registers; where none does, the nearest one names the register that differs. */
 function checkImages({ pcrs }: AuthenticAttestation, policy: Policy): void {
   const mismatches = policy.images.map((image) =>
-    [...image].filter(([index, expected]) => {
-      const actual = pcrs.get(index);
-      return actual === undefined || !equalBytes(actual, expected);
-    }),
+    [...image].filter(([index, expected]) => !equalBytes(pcrs.get(index) ?? new Uint8Array(0), expected)),
   );
-  const [nearest] = mismatches.toSorted((a, b) => a.length - b.length);
-  const [mismatch] = nearest ?? [];
+  // Throws for a policy without images, which `readPolicy` lets nobody make.
+  const [mismatch] = mismatches.reduce((nearest, other) => (other.length < nearest.length ? other : nearest));
   if (!mismatch) return;
   const [index, expected] = mismatch;
   const actual = pcrs.get(index);

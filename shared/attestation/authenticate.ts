@@ -11,10 +11,12 @@
  * @module
  */
 import { equalBytes, toHex } from "../bytes.ts";
-import { type Certificate, readCertificate } from "../der/certificate.ts";
+import { importVerifyKey, isSigned, type VerifyKey } from "../cose/es384.ts";
+import { refusing, type Sign1 } from "../cose/sign1.ts";
+import { type Certificate, type CertificateExtensions, readCertificate } from "../der/certificate.ts";
 import { AttestationError } from "../errors/attestation.ts";
-import { EncodingError } from "../errors/encoding.ts";
-import type { ChainCache, VerifyKey } from "./chain-cache.ts";
+import type { ChainCache, VerifiedIssuers } from "./chain-cache.ts";
+import { readClock } from "./clock.ts";
 import type { AuthenticAttestation, ParsedAttestation } from "./document.ts";
 import { parse } from "./parse.ts";
 import type { TrustAnchor } from "./trust.ts";
@@ -38,78 +40,111 @@ export async function authenticateAttestation(
   document: Uint8Array,
   options: AuthenticateOptions,
 ): Promise<AuthenticAttestation> {
-  return authenticate(parse(document), options);
+  const { roots, now, clockSkewMs = 0, chainCache } = options;
+  return authenticate(parse(document), { roots, ...readClock({ now, clockSkewMs }), chainCache });
 }
 
 /** @throws {AttestationError} */
 export async function authenticate(
-  parsed: ParsedAttestation,
+  { issuers, leaf: leafBytes, sign1, ...claims }: ParsedAttestation,
   { roots, now, clockSkewMs = 0, chainCache }: AuthenticateOptions,
 ): Promise<AuthenticAttestation> {
-  const [root, leaf] = [parsed.chain[0], parsed.chain.at(-1)];
-  if (!root || !leaf) throw new TypeError("a parsed document has a chain");
+  const [root] = issuers;
   if (!roots.some((trusted) => equalBytes(trusted, root))) {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", Uint8Array.from(root)));
     throw new AttestationError("ERR_ATTESTATION_ROOT_UNTRUSTED", { fingerprint: toHex(digest) });
   }
-  const issuers = parsed.chain.slice(0, -1);
   const known = chainCache?.get(issuers);
-  const chain = [...(known?.certificates ?? issuers.map(readAt)), readAt(leaf, issuers.length)];
-  for (const [index] of chain.entries()) checkRole(chain, index);
-  for (const [index] of chain.slice(1).entries()) checkLink(chain, index + 1);
-  for (const [index, certificate] of chain.entries()) checkTime(certificate, index, now, clockSkewMs);
-  checkMade(parsed.timestamp, leafOf(chain), now);
-  const signer = await checkSignatures(chain, parsed, known?.signer);
-  if (!known) chainCache?.set(issuers, { certificates: chain.slice(0, -1), signer });
-  const { sign1: _sign1, chain: _chain, ...claims } = parsed;
-  return { ...claims, authentic: true, certificateExpires: leafOf(chain).notAfter };
+  const certificates = known?.certificates ?? readIssuers(issuers);
+  const leaf = readAt(leafBytes, certificates.length);
+  for (const [index, issuer] of certificates.entries()) checkIssuer(issuer, index, certificates.length - 1 - index);
+  checkLeaf(leaf, certificates.length);
+  checkDistinct([...certificates, leaf]);
+  const links = linksOf(certificates, leaf);
+  for (const link of [...links.upper, links.last]) checkNames(link);
+  for (const [index, each] of [...certificates, leaf].entries()) checkTime(each, index, now, clockSkewMs);
+  checkMade(claims.timestamp, leaf, now);
+  const signer = await checkSignatures(links, sign1, known?.signer);
+  if (!known) chainCache?.set(issuers, { certificates, signer });
+  return { ...claims, authentic: true, certificateExpires: leaf.notAfter };
 }
 
 function broken(certificate: number, rule: string, cause?: unknown): AttestationError {
   return new AttestationError("ERR_ATTESTATION_CHAIN", { certificate, rule }, { cause });
 }
 
-function leafOf(chain: readonly Certificate[]): Certificate {
-  const leaf = chain.at(-1);
-  if (!leaf) throw new TypeError("a chain has a leaf");
-  return leaf;
+function readIssuers([root, ...intermediates]: ParsedAttestation["issuers"]): VerifiedIssuers["certificates"] {
+  return [readAt(root, 0), ...intermediates.map((der, index) => readAt(der, index + 1))];
 }
 
 function readAt(der: Uint8Array, index: number): Certificate {
-  try {
-    return readCertificate(der);
-  } catch (error) {
-    if (!(error instanceof EncodingError)) throw error;
-    throw broken(index, error.message, error);
-  }
+  return refusing(
+    () => readCertificate(der),
+    (error) => broken(index, error.message, error),
+  );
 }
 
-/** Only the last certificate is a leaf, and it can not issue; every other one must say that it may. */
-function checkRole(chain: readonly Certificate[], index: number): void {
-  const { basicConstraints, keyUsage, unknownCritical } = chain[index]?.extensions ?? { unknownCritical: [] };
+type Extensions = CertificateExtensions & Required<Pick<CertificateExtensions, "basicConstraints" | "keyUsage">>;
+
+function checkExtensions({ extensions }: Certificate, index: number): Extensions {
+  const { basicConstraints, keyUsage, unknownCritical } = extensions;
   if (unknownCritical.length > 0) throw broken(index, `critical extension ${unknownCritical[0]} is not known`);
   if (!basicConstraints?.critical) throw broken(index, "basicConstraints must be present and critical");
   if (!keyUsage) throw broken(index, "keyUsage must be present");
-  if (index === chain.length - 1) {
-    if (basicConstraints.isCa || basicConstraints.pathLength !== undefined || keyUsage.keyCertSign) {
-      throw broken(index, "the leaf must not be a certificate authority");
-    }
-    if (!keyUsage.digitalSignature) throw broken(index, "the leaf's keyUsage must have digitalSignature");
-    if (index === 0) throw broken(index, "the root must not be the leaf");
-    return;
-  }
+  return { ...extensions, basicConstraints, keyUsage };
+}
+
+/** Every certificate but the last must say that it may issue, with as many authorities after it as there are. */
+function checkIssuer(certificate: Certificate, index: number, following: number): void {
+  const { basicConstraints, keyUsage } = checkExtensions(certificate, index);
   if (!basicConstraints.isCa) throw broken(index, "an issuer must be a certificate authority");
   if (!keyUsage.keyCertSign) throw broken(index, "an issuer's keyUsage must have keyCertSign");
   // RFC 5280 §4.2.1.9: how many certificate authorities may follow before the leaf.
-  const following = chain.length - 2 - index;
   if (basicConstraints.pathLength !== undefined && basicConstraints.pathLength < following) {
     throw broken(index, `pathLenConstraint ${basicConstraints.pathLength} is less than ${following}`);
   }
 }
 
-function checkLink(chain: readonly Certificate[], index: number): void {
-  const [issuer, certificate] = [chain[index - 1], chain[index]];
-  if (!issuer || !certificate) throw new TypeError("a link has two certificates");
+/** Only the last certificate is a leaf, and it can not issue. */
+function checkLeaf(certificate: Certificate, index: number): void {
+  const { basicConstraints, keyUsage } = checkExtensions(certificate, index);
+  if (basicConstraints.isCa || basicConstraints.pathLength !== undefined || keyUsage.keyCertSign) {
+    throw broken(index, "the leaf must not be a certificate authority");
+  }
+  if (!keyUsage.digitalSignature) throw broken(index, "the leaf's keyUsage must have digitalSignature");
+}
+
+/** A root that signed itself would be its own issuer: a chain as long as one likes. */
+function checkDistinct(chain: readonly Certificate[]): void {
+  const again = chain.findIndex(({ raw }, index) => chain.slice(0, index).some((other) => equalBytes(other.raw, raw)));
+  if (again > 0) throw broken(again, "a certificate must not come twice");
+}
+
+/** A certificate and the one before it; `index` is the certificate's. */
+interface Link {
+  readonly issuer: Certificate;
+  readonly certificate: Certificate;
+  readonly index: number;
+}
+
+interface Links {
+  /** Between issuers: what a chain cache remembers. */
+  readonly upper: readonly Link[];
+  /** From the last issuer to the leaf. */
+  readonly last: Link;
+}
+
+function linksOf([root, ...intermediates]: VerifiedIssuers["certificates"], leaf: Certificate): Links {
+  let issuer = root;
+  const upper = intermediates.map((certificate, index): Link => {
+    const link = { issuer, certificate, index: index + 1 };
+    issuer = certificate;
+    return link;
+  });
+  return { upper, last: { issuer, certificate: leaf, index: upper.length + 1 } };
+}
+
+function checkNames({ issuer, certificate, index }: Link): void {
   // RFC 5280 §6.1.3 (a)(4); compared as bytes: AWS writes each name once and copies it.
   if (!equalBytes(certificate.issuer, issuer.subject)) throw broken(index, "its issuer must be the one before it");
   const [authority, subject] = [certificate.extensions.authorityKeyIdentifier, issuer.extensions.subjectKeyIdentifier];
@@ -142,38 +177,26 @@ function checkMade(timestamp: Date, leaf: Certificate, now: Date): void {
   });
 }
 
-const ECDSA_P384 = { name: "ECDSA", namedCurve: "P-384" } as const;
-const ECDSA_SHA384 = { name: "ECDSA", hash: "SHA-384" } as const;
-
 /** Checks the links and the document side by side; where the issuers are known, only the leaf's link and the document. */
-async function checkSignatures(
-  chain: readonly Certificate[],
-  { sign1 }: ParsedAttestation,
-  knownSigner: VerifyKey | undefined,
-): Promise<VerifyKey> {
-  const from = knownSigner ? chain.length - 2 : 0;
-  const keys = await Promise.all(
-    chain.slice(from).map((certificate, index) => (index === 0 && knownSigner) || importKey(certificate, from + index)),
-  );
-  const links = chain.slice(from + 1).map(({ signature, tbs }, index) => verify(keys[index], signature, tbs));
-  const [document, ...linked] = await Promise.all([verify(keys.at(-1), sign1.signature, sign1.signed), ...links]);
-  const failed = linked.indexOf(false);
-  if (failed >= 0) throw broken(from + failed + 1, "its issuer's key did not sign it");
-  if (!document) throw new AttestationError("ERR_ATTESTATION_SIGNATURE", {});
-  const signer = keys.at(-2);
-  if (!signer) throw new TypeError("a chain has an issuer");
+async function checkSignatures({ upper, last }: Links, sign1: Sign1, known: VerifyKey | undefined): Promise<VerifyKey> {
+  const signer = known ?? (await importKey(last.issuer, last.index - 1));
+  const leafKey = await importKey(last.certificate, last.index);
+  const document = isSigned(leafKey, sign1.signature, sign1.signed);
+  const links = (known ? [] : upper).map(async (link) => judge(link, await importKey(link.issuer, link.index - 1)));
+  const broke = (await Promise.all([...links, judge(last, signer)])).find(({ holds }) => !holds);
+  if (broke) throw broken(broke.index, "its issuer's key did not sign it");
+  if (!(await document)) throw new AttestationError("ERR_ATTESTATION_SIGNATURE", {});
   return signer;
+}
+
+async function judge({ certificate, index }: Link, key: VerifyKey): Promise<{ index: number; holds: boolean }> {
+  return { index, holds: await isSigned(key, certificate.signature, certificate.tbs) };
 }
 
 async function importKey(certificate: Certificate, index: number): Promise<VerifyKey> {
   try {
-    return await crypto.subtle.importKey("spki", Uint8Array.from(certificate.publicKey), ECDSA_P384, false, ["verify"]);
+    return await importVerifyKey(certificate.publicKey);
   } catch (cause) {
     throw broken(index, "its public key must be a point on P-384", cause);
   }
-}
-
-async function verify(key: VerifyKey | undefined, signature: Uint8Array, signed: Uint8Array): Promise<boolean> {
-  if (!key) throw new TypeError("a signature is checked with a key");
-  return crypto.subtle.verify(ECDSA_SHA384, key, Uint8Array.from(signature), Uint8Array.from(signed));
 }

@@ -8,14 +8,12 @@
  *
  * @module
  */
+import type { VerifyKey } from "../cose/es384.ts";
 import type { Certificate } from "../der/certificate.ts";
-
-/** An imported public key, as WebCrypto gives it. */
-export type VerifyKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
 /** Issuers in order, root first, each signed by the one before. */
 export interface VerifiedIssuers {
-  readonly certificates: readonly Certificate[];
+  readonly certificates: readonly [root: Certificate, ...intermediates: Certificate[]];
   /** The public key of the last one, which signs leaves. */
   readonly signer: VerifyKey;
 }
@@ -54,9 +52,10 @@ export class ChainCache {
     const key = keyOf(issuers);
     this.#entries.delete(key);
     this.#entries.set(key, entry);
-    if (this.#entries.size <= this.#maxEntries) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#maxEntries) return;
+      this.#entries.delete(oldest);
+    }
   }
 }
 

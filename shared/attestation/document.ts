@@ -31,8 +31,9 @@ export interface Claims {
 
 export interface ParsedAttestation extends Claims {
   readonly sign1: Sign1;
-  /** DER, root first, leaf last. */
-  readonly chain: readonly Uint8Array[];
+  /** Certificates in DER, root first, each the issuer of the next, the last that of the leaf. */
+  readonly issuers: readonly [root: Uint8Array, ...intermediates: Uint8Array[]];
+  readonly leaf: Uint8Array;
 }
 
 /** Claims that the hardware vouches for. Says nothing yet of *which* code they describe. */

@@ -19,6 +19,6 @@ export interface UnverifiedAttestation extends Claims {
  * @throws {AttestationError} not the shape NSM emits
  */
 export function decodeAttestationUnverified(document: Uint8Array): UnverifiedAttestation {
-  const { sign1: _sign1, ...claims } = parse(document);
-  return Object.freeze({ ...claims, verified: false as const });
+  const { sign1: _sign1, issuers, leaf, ...claims } = parse(document);
+  return Object.freeze({ ...claims, chain: [...issuers, leaf], verified: false as const });
 }

@@ -21,7 +21,6 @@ const CERTIFICATE_MAX = 1024;
 /** With the leaf: root, regional, zonal, instance, leaf in every genuine document; six bound the signature checks. */
 const CHAIN_MAX = 6;
 const FIELD_MAX = 1024;
-const MODULE_ID_MAX = 1024;
 const PCR_BYTES = 48;
 
 const REGISTERS: Readonly<Record<AttestationKind, { readonly field: string; readonly count: number }>> = {
@@ -56,6 +55,7 @@ export function parse(document: Uint8Array): ParsedAttestation {
   if (document.length === 0 || document.length > DOCUMENT_MAX) {
     throw new AttestationError("ERR_ATTESTATION_SIZE", { maximum: DOCUMENT_MAX, actual: document.length });
   }
+  if (document.every(isPrintable)) throw malformed("document", "bytes: decode base64, hex or PEM first");
   const sign1 = readSign1(Uint8Array.from(document));
   const payload = at("payload", () => decodeCbor(sign1.payload, { maxDepth: 3, indefinite: true }));
   if (!(payload instanceof Map)) throw malformed("payload", "a map");
@@ -66,10 +66,16 @@ export function parse(document: Uint8Array): ParsedAttestation {
     moduleId: readModuleId(payload),
     timestamp: readTimestamp(payload),
     pcrs: readPcrs(payload, kind),
-    chain: readChain(payload),
+    issuers: readIssuers(payload),
+    leaf: readCertificate(payload.get("certificate"), "payload.certificate"),
     ...readOptional(payload),
     unknownFields: readUnknown(payload),
   };
+}
+
+/** No document consists of printable ASCII and line ends alone: its first byte is 84 or d2. */
+function isPrintable(byte: number): boolean {
+  return (byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x0d;
 }
 
 function readKind(payload: Payload): AttestationKind {
@@ -81,9 +87,9 @@ function readKind(payload: Payload): AttestationKind {
 
 function readModuleId(payload: Payload): string {
   const value = payload.get("module_id");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  if (typeof value !== "string" || !/^[^\u0000-\u001f\u007f]{1,1024}$/.test(value) || value.length > MODULE_ID_MAX) {
-    throw malformed("payload.module_id", `text of 1 to ${MODULE_ID_MAX} characters`);
+  // Printable ASCII: NSM writes instance and enclave ids, and people read them on terminals.
+  if (typeof value !== "string" || !/^[ -~]{1,1024}$/.test(value)) {
+    throw malformed("payload.module_id", "1 to 1024 printable ASCII characters");
   }
   return value;
 }
@@ -118,16 +124,19 @@ function readPcrs(payload: Payload, kind: AttestationKind): ReadonlyMap<number, 
   return pcrs;
 }
 
-function readChain(payload: Payload): Uint8Array[] {
+function readIssuers(payload: Payload): ParsedAttestation["issuers"] {
   const bundle = payload.get("cabundle");
   if (!Array.isArray(bundle) || bundle.length === 0 || bundle.length >= CHAIN_MAX) {
     throw malformed("payload.cabundle", `an array of 1 to ${CHAIN_MAX - 1} certificates`);
   }
-  const issuers = bundle.map((entry, index) => readCertificateBytes(entry, `payload.cabundle[${index}]`));
-  return [...issuers, readCertificateBytes(payload.get("certificate"), "payload.certificate")];
+  const [root, ...others] = bundle;
+  return [
+    readCertificate(root, "payload.cabundle[0]"),
+    ...others.map((entry, index) => readCertificate(entry, `payload.cabundle[${index + 1}]`)),
+  ];
 }
 
-function readCertificateBytes(value: Cbor | undefined, path: string): Uint8Array {
+function readCertificate(value: Cbor | undefined, path: string): Uint8Array {
   if (!(value instanceof Uint8Array) || value.length === 0 || value.length > CERTIFICATE_MAX) {
     throw malformed(path, `a certificate of 1 to ${CERTIFICATE_MAX} bytes`);
   }

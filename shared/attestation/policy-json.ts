@@ -7,7 +7,9 @@
  * @module
  */
 import { fromHex } from "../bytes.ts";
+import { readCertificate } from "../der/certificate.ts";
 import { ConfigError } from "../errors/config.ts";
+import { EncodingError } from "../errors/encoding.ts";
 import type { AttestationPolicy } from "./policy.ts";
 import { AWS_NITRO_ROOT_G1, dangerouslyTrustRoot, type TrustAnchor } from "./trust.ts";
 
@@ -31,9 +33,24 @@ function readRoot(value: unknown, index: number): TrustAnchor {
     /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(named) &&
     named
   ) {
-    return dangerouslyTrustRoot(Uint8Array.from(atob(named), (character) => character.charCodeAt(0)));
+    const der = Uint8Array.from(atob(named), (character) => character.charCodeAt(0));
+    if (isCertificate(der)) return dangerouslyTrustRoot(der);
   }
-  throw invalid(`roots[${index}]`, '"aws" or {"dangerouslyTrustRoot": base64 of its DER}', value ?? null);
+  throw invalid(
+    `roots[${index}]`,
+    '"aws" or {"dangerouslyTrustRoot": base64 of a P-384 certificate\'s DER}',
+    value ?? null,
+  );
+}
+
+function isCertificate(der: Uint8Array): boolean {
+  try {
+    readCertificate(der);
+    return true;
+  } catch (error) {
+    if (!(error instanceof EncodingError)) throw error;
+    return false;
+  }
 }
 
 function readHex(field: string, value: unknown): Uint8Array | "unchecked" | undefined {
@@ -50,7 +67,8 @@ function readHex(field: string, value: unknown): Uint8Array | "unchecked" | unde
  */
 export function attestationPolicyFromJson(json: unknown): AttestationPolicy {
   if (!isObject(json)) throw invalid("policy", "an object", json ?? null);
-  const { roots, userData, ...rest } = json;
+  // Editors bind the published schema by this key; it demands nothing.
+  const { $schema: _, roots, userData, ...rest } = json;
   if (!Array.isArray(roots) || roots.length === 0) throw invalid("roots", 'an array: "aws" or a named root', roots);
   const policy: Record<string, unknown> = { ...rest, roots: roots.map(readRoot), userData };
   for (const field of ["nonce", "publicKey"]) policy[field] = readHex(field, json[field]);

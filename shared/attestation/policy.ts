@@ -100,8 +100,9 @@ export function readPolicy(policy: AttestationPolicy): Policy {
       throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field, known: FIELDS });
     }
   }
-  const { kind, roots, images, nonce, maxAgeMs, userData, publicKey } = policy;
-  const { revokedImages = [], dangerouslyAllowDebug } = policy;
+  // Own fields only: what somebody put on a prototype is not what the caller wrote.
+  const own: Partial<AttestationPolicy> = Object.assign(Object.create(null), policy);
+  const { kind, roots, images, nonce, maxAgeMs, userData, publicKey, revokedImages = [], dangerouslyAllowDebug } = own;
   if (kind !== "nsm" && kind !== "nitrotpm") throw invalid("kind", '"nsm" or "nitrotpm"', kind);
   if (dangerouslyAllowDebug !== undefined && dangerouslyAllowDebug !== true) {
     throw invalid("dangerouslyAllowDebug", "true or left out", dangerouslyAllowDebug);
@@ -123,9 +124,10 @@ export function readPolicy(policy: AttestationPolicy): Policy {
 function readRoots(roots: unknown): readonly TrustAnchor[] {
   const expected = "one trust anchor or more";
   if (!Array.isArray(roots) || roots.length === 0) throw invalid("roots", expected, roots);
-  for (const root of roots)
-    if (!(root instanceof Uint8Array) || root.length === 0) throw invalid("roots", expected, root);
-  return roots.map((root: TrustAnchor) => Uint8Array.from(root) as TrustAnchor);
+  return Array.from(roots, (root: unknown, index) => {
+    if (!(root instanceof Uint8Array) || root.length === 0) throw invalid(`roots[${index}]`, "a trust anchor", root);
+    return Uint8Array.from(root) as TrustAnchor;
+  });
 }
 
 function readMaxAge(value: unknown): number | "unchecked" {
@@ -169,7 +171,7 @@ function readUserDataPolicy(value: unknown): Uint8Array | UserDataPolicy | "unch
 
 function readRevoked(images: unknown, kind: AttestationKind): ReadonlyMap<number, Uint8Array>[] {
   if (!Array.isArray(images)) throw invalid("revokedImages", "an array of images, or left out", images);
-  return images.map((image: unknown, index) => {
+  return Array.from(images, (image: unknown, index) => {
     const path = `revokedImages[${index}]`;
     const registers = readRegisters(image, path, kind);
     if (registers.size === 0) throw invalid(path, "one register or more", image);
@@ -179,7 +181,8 @@ function readRevoked(images: unknown, kind: AttestationKind): ReadonlyMap<number
 
 function readImages(images: unknown, kind: AttestationKind, allowDebug: boolean): ReadonlyMap<number, Uint8Array>[] {
   if (!Array.isArray(images) || images.length === 0) throw invalid("images", "one image or more", images);
-  return images.map((image: unknown, index) => readImage(image, `images[${index}]`, kind, allowDebug));
+  // Array.from visits holes too: a hole is a missing image, not one that matches.
+  return Array.from(images, (image: unknown, index) => readImage(image, `images[${index}]`, kind, allowDebug));
 }
 
 function readImage(image: unknown, path: string, kind: AttestationKind, allowDebug: boolean): Map<number, Uint8Array> {

@@ -25,6 +25,9 @@ export interface UserData {
 
 const PURPOSE = /^[a-z][a-z0-9-]{0,31}$/;
 const DIGEST_BYTES = 48;
+/** What `encodeUserData` writes: no white space, no escapes, one order of fields. */
+const FORM =
+  /^\{"v":1,"purpose":"[a-z][a-z0-9-]{0,31}","digest":"[0-9a-f]{96}"(,"imageVersion":(0|[1-9][0-9]{0,15}))?\}$/;
 
 /** @throws {RangeError} a field of another form */
 export function encodeUserData({ purpose, digest, imageVersion }: UserData): Uint8Array {
@@ -40,13 +43,9 @@ export function encodeUserData({ purpose, digest, imageVersion }: UserData): Uin
 /** The fields, or `undefined` for bytes that `encodeUserData` does not write. */
 export function readUserData(bytes: Uint8Array): UserData | undefined {
   const text = new TextDecoder().decode(bytes);
-  const match =
-    /^\{"v":1,"purpose":"([a-z0-9-]+)","digest":"([0-9a-f]{96})"(?:,"imageVersion":(0|[1-9][0-9]{0,15}))?\}$/.exec(
-      text,
-    );
-  if (!match) return undefined;
-  const [, purpose = "", digest = "", version] = match;
-  if (!PURPOSE.test(purpose) || (version !== undefined && !Number.isSafeInteger(Number(version)))) return undefined;
-  const fields = { purpose, digest: fromHex(digest), ...(version !== undefined && { imageVersion: Number(version) }) };
+  if (!FORM.test(text)) return undefined;
+  const { purpose, digest, imageVersion } = JSON.parse(text) as Omit<UserData, "digest"> & { readonly digest: string };
+  if (imageVersion !== undefined && !Number.isSafeInteger(imageVersion)) return undefined;
+  const fields = { purpose, digest: fromHex(digest), ...(imageVersion !== undefined && { imageVersion }) };
   return equalBytes(encodeUserData(fields), bytes) ? fields : undefined;
 }

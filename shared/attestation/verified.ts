@@ -9,7 +9,7 @@ const made = new WeakSet<object>();
 
 /** Turns appraised claims into a `VerifiedAttestation`. For `verifyAttestation` alone; not exported from the package. */
 export function markVerified(claims: AuthenticAttestation & { readonly debug: boolean }): VerifiedAttestation {
-  const attestation = Object.freeze({ ...claims });
+  const attestation = Object.freeze({ ...claims, pcrs: readOnly(claims.pcrs) });
   made.add(attestation);
   return attestation as unknown as VerifiedAttestation; // the only cast to this type
 }
@@ -17,4 +17,12 @@ export function markVerified(claims: AuthenticAttestation & { readonly debug: bo
 /** Whether `value` came from `verifyAttestation`; a copy did not. */
 export function isVerifiedAttestation(value: unknown): value is VerifiedAttestation {
   return typeof value === "object" && value !== null && made.has(value);
+}
+
+/** A copy whose entries stay what was verified; types say `ReadonlyMap`, plain JavaScript needs to be told. */
+function readOnly<Key, Value>(map: ReadonlyMap<Key, Value>): ReadonlyMap<Key, Value> {
+  const refuse = (): never => {
+    throw new TypeError("the registers of a verified attestation do not change");
+  };
+  return Object.freeze(Object.assign(new Map(map), { set: refuse, delete: refuse, clear: refuse }));
 }

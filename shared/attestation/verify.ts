@@ -14,10 +14,10 @@
  *
  * @module
  */
-import { ConfigError } from "../errors/config.ts";
 import { appraise } from "./appraise.ts";
 import { authenticate } from "./authenticate.ts";
 import type { ChainCache } from "./chain-cache.ts";
+import { readClock } from "./clock.ts";
 import type { VerifiedAttestation } from "./document.ts";
 import { parse } from "./parse.ts";
 import { type AttestationPolicy, readPolicy } from "./policy.ts";
@@ -35,8 +35,6 @@ export interface VerifyOptions {
   readonly chainCache?: ChainCache;
 }
 
-const CLOCK_SKEW_MAX_MS = 300_000;
-
 /**
  * Verifies an attestation document under a policy.
  *
@@ -50,22 +48,9 @@ export async function verifyAttestation(
   { now = new Date(), clockSkewMs = 60_000, chainCache }: VerifyOptions = {},
 ): Promise<VerifiedAttestation> {
   const demanded = readPolicy(policy);
-  checkClock(now, clockSkewMs);
+  const clock = readClock({ now, clockSkewMs });
   const parsed = parse(document);
-  const authentic = await authenticate(parsed, { roots: demanded.roots, now, clockSkewMs, chainCache });
-  const { debug } = await appraise(authentic, demanded, { now, clockSkewMs });
+  const authentic = await authenticate(parsed, { roots: demanded.roots, ...clock, chainCache });
+  const { debug } = await appraise(authentic, demanded, clock);
   return markVerified({ ...authentic, debug });
-}
-
-function checkClock(now: Date, clockSkewMs: number): void {
-  if (!(now instanceof Date) || Number.isNaN(now.getTime())) {
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: "now", expected: "a valid Date", actual: typeof now });
-  }
-  if (!(clockSkewMs >= 0 && clockSkewMs <= CLOCK_SKEW_MAX_MS)) {
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", {
-      field: "clockSkewMs",
-      expected: `0 to ${CLOCK_SKEW_MAX_MS}`,
-      actual: String(clockSkewMs),
-    });
-  }
 }

@@ -92,7 +92,7 @@ class Gate {
     const size = 1 << (info - 24);
     if (offset + 1 + size > this.#bytes.length) throw malformed(offset, "the input ends in the middle of an item");
     let argument = 0n;
-    for (let i = 1; i <= size; i++) argument = (argument << 8n) | BigInt(this.#bytes[offset + i] ?? 0);
+    for (const byte of this.#bytes.subarray(offset + 1, offset + 1 + size)) argument = (argument << 8n) | BigInt(byte);
     // RFC 8949 §4.2.1: shortest form only; NSM always emits it, so anything else is not NSM. Floats are not read at all.
     const least = size === 1 ? 24n : 1n << BigInt(4 * size);
     if (major !== 7 && argument < least) throw malformed(offset, "lengths and integers take their shortest form");
@@ -113,6 +113,10 @@ class Gate {
       utf8.decode(this.#bytes.subarray(head.next, end));
     } catch (cause) {
       throw new EncodingError("ERR_CBOR_MALFORMED", { offset, rule: "text is UTF-8" }, { cause });
+    }
+    // cbor-x drops a byte order mark from long strings and keeps it in short ones: one meaning means none at all.
+    if (this.#bytes[head.next] === 0xef && this.#bytes[head.next + 1] === 0xbb && this.#bytes[head.next + 2] === 0xbf) {
+      if (end - head.next >= 3) throw malformed(offset, "text does not begin with a byte order mark");
     }
     return end;
   }
@@ -152,7 +156,7 @@ class Gate {
     return next;
   }
 
-  /** Reads a key: text or a non-negative integer, once in its map. Shortest form makes equal keys equal bytes. */
+  /** Reads a key: text or an integer, once in its map. Shortest form makes equal keys equal bytes. */
   #key(offset: number, seen: Set<string>): number {
     const major = (this.#bytes[offset] ?? 0xff) >> 5;
     if (major !== 0 && major !== 1 && major !== 3) throw malformed(offset, "a map key is text or an integer");

@@ -33,14 +33,18 @@ function malformed(path: string, expected: string, cause?: unknown): Attestation
   return new AttestationError("ERR_ATTESTATION_MALFORMED", { path, expected }, { cause });
 }
 
-/** Runs a strict parser and says where in the document it refused. */
-export function at<Result>(path: string, read: () => Result): Result {
+/** Runs a strict parser and turns its refusal into the document's; a mistake in the parser stays what it is. */
+export function refusing<Result>(read: () => Result, refusal: (error: EncodingError) => AttestationError): Result {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof EncodingError)) throw error;
-    throw malformed(path, error.message, error);
+    throw error instanceof EncodingError ? refusal(error) : error;
   }
+}
+
+/** Runs a strict parser and says where in the document it refused. */
+export function at<Result>(path: string, read: () => Result): Result {
+  return refusing(read, (error) => malformed(path, error.message, error));
 }
 
 /** @throws {AttestationError} `ERR_ATTESTATION_MALFORMED`, `ERR_ATTESTATION_ALGORITHM` */

@@ -67,9 +67,9 @@ function readTbs(tbs: DerReader): Omit<Certificate, "raw" | "tbs" | "signature">
   version.end();
   serialNumber(tbs);
   algorithm(tbs);
-  const issuer = tbs.read(TAG.sequence).raw;
+  const issuer = name(tbs);
   const { notBefore, notAfter } = readValidity(tbs.enter(TAG.sequence));
-  const subject = tbs.read(TAG.sequence).raw;
+  const subject = name(tbs);
   const publicKey = tbs.read(TAG.sequence).raw;
   if (publicKey.length !== P384_SPKI_BYTES || !equalBytes(publicKey.subarray(0, P384_PREFIX.length), P384_PREFIX)) {
     throw tbs.malformed("the public key must be an uncompressed P-384 point");
@@ -79,6 +79,13 @@ function readTbs(tbs: DerReader): Omit<Certificate, "raw" | "tbs" | "signature">
   const extensions = readExtensions(explicit.enter(TAG.sequence));
   explicit.end();
   return { issuer, subject, notBefore, notAfter, publicKey, extensions };
+}
+
+function name(tbs: DerReader): Uint8Array {
+  const { raw, content } = tbs.read(TAG.sequence);
+  // RFC 5280 §4.1.2.4, §4.1.2.6: an issuer has a name, and what is chained by name must have one.
+  if (content.length === 0) throw tbs.malformed("a name must not be empty");
+  return raw;
 }
 
 function serialNumber(tbs: DerReader): void {
@@ -114,7 +121,7 @@ function readExtensions(list: DerReader): CertificateExtensions {
   while (!list.isAtEnd) {
     const extension = list.enter(TAG.sequence);
     const oid = toHex(extension.read(TAG.oid).content);
-    const critical = extension.nextTag === TAG.boolean && boolean(extension);
+    const critical = extension.nextTag === TAG.boolean && notDefault(extension);
     const value = new DerReader(extension.read(TAG.octetString).content);
     extension.end();
     if (seen.has(oid)) throw list.malformed("an extension comes twice");
@@ -136,47 +143,51 @@ function readExtension(
       return { basicConstraints: { critical, ...readBasicConstraints(value) } };
     case OID_KEY_USAGE:
       return { keyUsage: readKeyUsage(value) };
-    case OID_SUBJECT_KEY_IDENTIFIER: {
-      const subjectKeyIdentifier = value.read(TAG.octetString).content;
-      value.end();
-      return { subjectKeyIdentifier };
-    }
+    case OID_SUBJECT_KEY_IDENTIFIER:
+      return { subjectKeyIdentifier: readKeyIdentifier(value, TAG.octetString, critical) };
     case OID_AUTHORITY_KEY_IDENTIFIER: {
       const sequence = value.enter(TAG.sequence);
       value.end();
-      return sequence.nextTag === 0x80 ? { authorityKeyIdentifier: sequence.read(0x80).content } : {};
+      return { authorityKeyIdentifier: readKeyIdentifier(sequence, 0x80, critical) };
     }
     default:
       return undefined;
   }
 }
 
+/** X.690 §11.5: a value equal to its default, which is FALSE here, is left out. */
+function notDefault(reader: DerReader): true {
+  if (!boolean(reader)) throw reader.malformed("FALSE is the default and must be left out");
+  return true;
+}
+
+/** RFC 5280 §4.2.1.1, §4.2.1.2: never critical. Issuer and serial number beside an authority's key identifier are unused. */
+function readKeyIdentifier(reader: DerReader, tag: number, critical: boolean): Uint8Array {
+  const identifier = reader.read(tag).content;
+  reader.end();
+  if (critical) throw reader.malformed("a key identifier must not be critical");
+  return identifier;
+}
+
 function readBasicConstraints(value: DerReader): { isCa: boolean; pathLength?: number } {
   const sequence = value.enter(TAG.sequence);
   value.end();
-  let isCa = false;
-  if (sequence.nextTag === TAG.boolean) {
-    isCa = boolean(sequence);
-    // X.690 §11.5: a value equal to its default is left out.
-    if (!isCa) throw sequence.malformed("cA FALSE is the default and must be left out");
-  }
+  const isCa = sequence.nextTag === TAG.boolean && notDefault(sequence);
   if (sequence.isAtEnd) return { isCa };
   const length = unsignedInteger(sequence);
   sequence.end();
   if (length.length > 1) throw sequence.malformed("pathLenConstraint is 0 to 255 here");
-  return { isCa, pathLength: length[0] ?? 0 };
+  return { isCa, pathLength: Number.parseInt(toHex(length), 16) };
 }
 
 function readKeyUsage(value: DerReader): { digitalSignature: boolean; keyCertSign: boolean } {
   const { content } = value.read(TAG.bitString);
   value.end();
-  const unused = content[0] ?? 8;
-  const bits = content.subarray(1);
-  const last = bits.at(-1) ?? 0;
+  const [unused = 8, first = 0] = content;
+  const last = content.subarray(1).at(-1) ?? 0;
   // X.690 §11.2.2: a list of named bits ends in a bit that is set.
   if (unused > 7 || ((last >> unused) & 1) === 0 || (last & ((1 << unused) - 1)) !== 0) {
     throw value.malformed("keyUsage must be a bit list in its shortest form");
   }
-  const first = bits[0] ?? 0;
   return { digitalSignature: (first & 0x80) !== 0, keyCertSign: (first & 0x04) !== 0 };
 }

@@ -11,7 +11,13 @@
  *
  * @module
  */
-import { buildClient, CommitmentPolicy, KmsKeyringNode, type KmsNodeClientSupplier } from "@aws-crypto/client-node";
+import {
+  AlgorithmSuiteIdentifier,
+  buildClient,
+  CommitmentPolicy,
+  KmsKeyringNode,
+  type KmsNodeClientSupplier,
+} from "@aws-crypto/client-node";
 import type {
   DecryptCommandInput,
   DecryptCommandOutput,
@@ -49,14 +55,18 @@ const { encrypt, decrypt } = buildClient({
   commitmentPolicy: CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
   maxEncryptedDataKeys: 1,
 });
+/** AES-256-GCM, HKDF-SHA-512, key commitment, ECDSA P-384: the one suite that is sealed with and opened. */
+const SUITE = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY_ECDSA_P384;
 /** One frame holds 64 KiB: larger than the library's 4 KiB, which costs a cipher object per frame. */
 const FRAME_BYTES = 65_536;
 
 /** @throws the KMS client's own exceptions */
 export async function seal(plaintext: Uint8Array, { kms, keyArn, context }: SealOptions): Promise<Uint8Array> {
+  checkContext(context);
   const { client } = keyringClient(kms);
   const keyring = new KmsKeyringNode({ generatorKeyId: keyArn, clientProvider: () => client });
   const { result } = await encrypt(keyring, plaintext, {
+    suiteId: SUITE,
     encryptionContext: { ...context },
     frameLength: FRAME_BYTES,
     plaintextLength: plaintext.length,
@@ -71,20 +81,28 @@ export async function seal(plaintext: Uint8Array, { kms, keyArn, context }: Seal
  * @throws what the KMS client threw, when KMS did not release the data key
  */
 export async function open(message: Uint8Array, { kms, keyArn, context, dataset }: OpenOptions): Promise<Uint8Array> {
+  checkContext(context);
   const { client, failure } = keyringClient(kms);
   const keyring = new KmsKeyringNode({ keyIds: [keyArn], clientProvider: () => client });
   try {
     const { plaintext, messageHeader } = await decrypt(keyring, message);
-    const bound = messageHeader.encryptionContext;
-    if (Object.entries(context).some(([name, value]) => bound[name] !== value)) {
-      throw new DataError("ERR_DATA_NOT_OPENED", { dataset });
-    }
-    return new Uint8Array(plaintext);
+    const { encryptionContext: bound, suiteId } = messageHeader;
+    const isAsSealed = suiteId === SUITE && Object.entries(context).every(([name, value]) => bound[name] === value);
+    const bytes = new Uint8Array(plaintext);
+    plaintext.fill(0);
+    if (isAsSealed) return bytes;
+    bytes.fill(0);
+    throw new DataError("ERR_DATA_NOT_OPENED", { dataset });
   } catch (cause) {
     // The library folds KMS's refusal into its own text; the caller needs the refusal itself.
     if (failure() !== undefined) throw failure();
     throw new DataError("ERR_DATA_NOT_OPENED", { dataset }, { cause });
   }
+}
+
+/** A message that is bound to nothing could be moved to any other place. */
+function checkContext(context: EncryptionContext): void {
+  if (Object.keys(context).length === 0) throw new RangeError("the encryption context names one pair or more");
 }
 
 /** The KMS client in the form that the library's keyring calls, remembering why a Decrypt failed. */

@@ -80,7 +80,7 @@ export const ATTESTATION_TABLE: CodeTable<AttestationRefusals> = {
   },
   ERR_ATTESTATION_KIND: {
     kind: "refused by policy",
-    message: (d) => `the policy is for a ${d.expected} document, this is ${d.actual}`,
+    message: (d) => `the policy is for documents of kind ${d.expected}, this one is ${d.actual}`,
   },
   ERR_ATTESTATION_ROOT_UNTRUSTED: {
     kind: "not authentic",
@@ -135,15 +135,17 @@ export const ATTESTATION_TABLE: CodeTable<AttestationRefusals> = {
     message: (d) =>
       d.actualBytes < 0
         ? "the document answers no challenge, a nonce was demanded"
-        : `the document answers another challenge (${d.actualBytes} bytes, ${d.expectedBytes} expected)`,
+        : "the document answers another challenge than the one that was sent",
   },
   ERR_ATTESTATION_USER_DATA_MISMATCH: {
     kind: "refused by policy",
-    message: (d) => `user_data is not what was expected (${d.actualBytes} bytes, ${d.expectedBytes} expected)`,
+    message: (d) =>
+      d.actualBytes < 0 ? "user_data is absent, and was expected" : "user_data says something else than was expected",
   },
   ERR_ATTESTATION_PUBLIC_KEY_MISMATCH: {
     kind: "refused by policy",
-    message: (d) => `public_key is not what was expected (${d.actualBytes} bytes, ${d.expectedBytes} expected)`,
+    message: (d) =>
+      d.actualBytes < 0 ? "public_key is absent, and was expected" : "public_key is another one than was expected",
   },
   ERR_ATTESTATION_REPLAYED: { kind: "refused by policy", message: () => "this nonce was answered before" },
   ERR_ATTESTATION_REPLAY_GUARD_FULL: {

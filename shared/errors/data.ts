@@ -21,6 +21,8 @@ export interface DataRefusals {
   readonly ERR_DATA_QUERY_UNKNOWN: { readonly known: readonly string[] };
   /** A query came before its data. */
   readonly ERR_DATA_MISSING: { readonly dataset: string };
+  /** The data set was loaded before; an enclave takes each once. */
+  readonly ERR_DATA_LOADED: { readonly dataset: string };
   /** More bytes than the enclave takes. */
   readonly ERR_DATA_TOO_LARGE: { readonly dataset: string; readonly maximum: number };
   /** A result whose signature does not verify under the key in its document. */
@@ -47,6 +49,10 @@ export const DATA_TABLE: CodeTable<DataRefusals> = {
     message: (d) => `not a query of this enclave; known are ${d.known.join(", ")}`,
   },
   ERR_DATA_MISSING: { kind: "usage", message: (d) => `data set ${d.dataset} has not been loaded` },
+  ERR_DATA_LOADED: {
+    kind: "refused by policy",
+    message: (d) => `data set ${d.dataset} is loaded already, and an enclave takes each once`,
+  },
   ERR_DATA_TOO_LARGE: { kind: "usage", message: (d) => `data set ${d.dataset} is larger than ${d.maximum} bytes` },
   ERR_DATA_RESULT_SIGNATURE: { kind: "not authentic", message: () => "the attested key did not sign this result" },
 };

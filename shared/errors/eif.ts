@@ -25,7 +25,7 @@ export const EIF_TABLE: CodeTable<EifRefusals> = {
   ERR_EIF_SECTION: { kind: "not authentic", message: (d) => `EIF section ${d.section}: ${d.rule}` },
   ERR_EIF_CRC: { kind: "not authentic", message: (d) => `EIF checksum is ${d.actual}, its header says ${d.expected}` },
   ERR_EIF_ARCHIVE: { kind: "not authentic", message: (d) => `ramdisk entry ${d.entry}: ${d.rule}` },
-  ERR_EIF_FILE: { kind: "unreachable", message: (d) => `can not read ${d.path}: ${d.reason}` },
+  ERR_EIF_FILE: { kind: "usage", message: (d) => `can not read ${d.path}: ${d.reason}` },
 };
 
 export class EifError<Code extends EifCode = EifCode> extends ToolkitError<Code, EifRefusals[Code]> {

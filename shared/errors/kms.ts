@@ -14,6 +14,10 @@ export interface KmsRefusals {
   readonly ERR_KMS_RECIPIENT_MISSING: { readonly operation: string };
   /** The answer is for another key. */
   readonly ERR_KMS_KEY_ID_MISMATCH: { readonly expected: string; readonly actual: string };
+  /** The answer was made with another algorithm than asked for. */
+  readonly ERR_KMS_ALGORITHM_MISMATCH: { readonly expected: string; readonly actual: string };
+  /** The answer to GenerateDataKey has a key of another length, or no CiphertextBlob. Lengths in bytes. */
+  readonly ERR_KMS_DATA_KEY_INVALID: { readonly expectedBytes: number; readonly actualBytes: number };
   /** One code for whatever is wrong with the CMS message: structure, recipient, key, padding. */
   readonly ERR_KMS_RECIPIENT_UNOPENABLE: Readonly<Record<string, never>>;
   /** KMS answered AccessDeniedException. */
@@ -39,6 +43,15 @@ export const KMS_TABLE: CodeTable<KmsRefusals> = {
   ERR_KMS_KEY_ID_MISMATCH: {
     kind: "not authentic",
     message: (d) => `the answer names key ${d.actual}, ${d.expected} was asked for`,
+  },
+  ERR_KMS_ALGORITHM_MISMATCH: {
+    kind: "not authentic",
+    message: (d) => `the answer says algorithm ${d.actual}, ${d.expected} was asked for`,
+  },
+  ERR_KMS_DATA_KEY_INVALID: {
+    kind: "not authentic",
+    message: (d) =>
+      `a data key of ${d.expectedBytes} bytes with its CiphertextBlob was asked for, ${d.actualBytes} came`,
   },
   ERR_KMS_RECIPIENT_UNOPENABLE: {
     kind: "not authentic",

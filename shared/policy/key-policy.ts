@@ -58,9 +58,10 @@ const ADMINISTRATION = [
   "kms:CancelKeyDeletion",
 ];
 
-/** @throws {TypeError} a register that is not 96 lower-case hex digits, or all zero: that is debug mode */
+/** @throws {TypeError} a principal that is not one role or user; a register that is not 96 lower-case hex digits, or all zero: that is debug mode */
 export function attestedKeyPolicy(options: AttestedKeyPolicyOptions): PolicyDocument {
   const { administrator, sealer, enclaveRole, image } = options;
+  for (const arn of [administrator, sealer, enclaveRole]) checkRole(arn);
   const registers = Object.entries({ PCR0: image.pcr0, PCR1: image.pcr1, PCR2: image.pcr2 }).map(
     ([name, value]): [string, string] => {
       if (!/^[0-9a-f]{96}$/.test(value) || /^0+$/.test(value)) throw new TypeError(`${name} is not a measurement`);
@@ -88,6 +89,7 @@ export function attestedKeyPolicy(options: AttestedKeyPolicyOptions): PolicyDocu
 
 /** A policy for a key whose image is not built yet: it can be administered, and nothing else. */
 export function closedKeyPolicy(administrator: string): PolicyDocument {
+  checkRole(administrator);
   return { Version: "2012-10-17", Statement: [allow("AdministerTheKey", administrator, ADMINISTRATION)] };
 }
 
@@ -95,6 +97,12 @@ export function closedKeyPolicy(administrator: string): PolicyDocument {
 export function enclaveRolePolicy(keyArns: readonly string[]): Readonly<Record<string, unknown>> {
   const statement = { Sid: "UseTheOwnersKeys", Effect: "Allow", Action: ["kms:Decrypt"], Resource: keyArns };
   return { Version: "2012-10-17", Statement: [statement] };
+}
+
+/** One role or user by name: an account or `*` would hand the gate to whoever writes IAM policies. */
+function checkRole(arn: string): void {
+  if (/^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)\/[\w+=,.@/-]{1,512}$/.test(arn)) return;
+  throw new TypeError(`expected the ARN of one IAM role or user, got ${JSON.stringify(arn)}`);
 }
 
 function allow(Sid: string, principal: string, Action: readonly string[]): PolicyStatement {

@@ -20,6 +20,8 @@ export interface ReadHeadOptions {
   readonly address: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Sees what was read of the head, chunk by chunk, whether or not it becomes one. */
+  readonly onBytes?: ((bytes: Uint8Array) => void) | undefined;
 }
 
 export interface Head {
@@ -45,7 +47,7 @@ function endOfHead(bytes: Uint8Array, from: number): number {
  * @throws {TransportError} `ERR_TRANSPORT_PROXY_INVALID` beyond 8 KiB, `ERR_TRANSPORT_CLOSED`, `ERR_TRANSPORT_TIMEOUT`
  */
 export function readHead(socket: Duplex, options: ReadHeadOptions): Promise<Uint8Array> {
-  const { address, timeoutMs, signal } = options;
+  const { address, timeoutMs, signal, onBytes } = options;
   return new Promise((resolve, reject) => {
     let seen: Uint8Array = new Uint8Array();
     const settle = (): void => {
@@ -64,6 +66,7 @@ export function readHead(socket: Duplex, options: ReadHeadOptions): Promise<Uint
       const searched = seen.length;
       seen = concat(seen, chunk.subarray(0, HEAD_MAX - searched));
       const end = endOfHead(seen, searched);
+      onBytes?.(end < 0 ? chunk : chunk.subarray(0, end - searched));
       if (end < 0) {
         if (seen.length >= HEAD_MAX) fail(invalid(`a head has at most ${HEAD_MAX} bytes`));
         return;

@@ -148,7 +148,7 @@ test("the published schema has the policy's fields, and requires what the policy
   const schema = JSON.parse(readFileSync(path, "utf8")) as { required: string[]; properties: object };
   expect(new Set(schema.required)).toEqual(new Set(Object.keys(complete)));
   expect(new Set(Object.keys(schema.properties))).toEqual(
-    new Set([...Object.keys(complete), "revokedImages", "dangerouslyAllowDebug"]),
+    new Set(["$schema", ...Object.keys(complete), "revokedImages", "dangerouslyAllowDebug"]),
   );
 });
 
@@ -191,6 +191,11 @@ describe("attestationPolicyFromJson", () => {
     [
       "a root in broken base64",
       { ...json, roots: [{ dangerouslyTrustRoot: "AQ=" }] },
+      "ERR_CONFIG_FIELD_INVALID roots[0]",
+    ],
+    [
+      "a root that is no certificate",
+      { ...json, roots: [{ dangerouslyTrustRoot: "AAAA" }] },
       "ERR_CONFIG_FIELD_INVALID roots[0]",
     ],
     ["an empty root", { ...json, roots: [{ dangerouslyTrustRoot: "" }] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],

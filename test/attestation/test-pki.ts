@@ -1,102 +1,132 @@
 /**
- * A test PKI shaped like AWS's, in which one thing at a time can be wrong and everything is signed anew.
+ * A test PKI shaped like AWS's, in which one thing at a time can be wrong and everything is signed anew, or nothing is.
  *
  * @module
  */
-import "reflect-metadata";
-import {
-  BasicConstraintsExtension,
-  type Extension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  X509CertificateGenerator,
-} from "@peculiar/x509";
 import { fromHex, utf8 } from "../../shared/bytes.ts";
-import { type CborValue, encodeCbor, IndefiniteMap } from "../../shared/cbor/encode.ts";
+import { encodeCbor } from "../../shared/cbor/encode.ts";
+import { type Forged, forge, forgeIndefinite } from "./cbor-writer.ts";
+import {
+  basicConstraints,
+  type CertificateParts,
+  integer,
+  keyUsage,
+  name,
+  ordinaryParts,
+  sequence,
+  tbsOf,
+  time,
+  USAGE,
+} from "./der-writer.ts";
 
 export const NOW = new Date("2026-06-01T12:00:00Z");
 export const INSTANCE = "i-0123456789abcdef0";
 export const MODULE_ID = `${INSTANCE}-enc0123456789abcdef`;
 
 const P384 = { name: "ECDSA", namedCurve: "P-384" } as const;
-const SHA384 = { name: "ECDSA", hash: "SHA-384" } as const;
 const HOUR = 3_600_000;
 
-type Keys = Awaited<ReturnType<typeof newKeys>>;
+export type KeyPair = Extract<Awaited<ReturnType<typeof crypto.subtle.generateKey>>, { publicKey: unknown }>;
+export type Hash = "SHA-256" | "SHA-384" | "SHA-512";
 
-async function newKeys(namedCurve = "P-384") {
-  return (await crypto.subtle.generateKey({ ...P384, namedCurve }, true, ["sign", "verify"])) as CryptoKeyPairLike;
+export async function newKeys(namedCurve = "P-384"): Promise<KeyPair> {
+  return (await crypto.subtle.generateKey({ ...P384, namedCurve }, true, ["sign", "verify"])) as KeyPair;
 }
-type CryptoKeyPairLike = Extract<Awaited<ReturnType<typeof crypto.subtle.generateKey>>, { publicKey: unknown }>;
+
+export async function sign({ privateKey }: KeyPair, bytes: Uint8Array, hash: Hash = "SHA-384"): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash }, privateKey, Uint8Array.from(bytes)));
+}
 
 /** How one certificate is made; every field has the genuine value unless an edit says otherwise. */
 export interface CertificateRecipe {
-  subject: string;
-  issuer?: string;
+  /** `CN=…`, or a Name in DER. */
+  subject: string | Uint8Array;
+  issuer?: string | Uint8Array;
   notBefore: Date;
   notAfter: Date;
-  ca: boolean;
-  pathLength?: number;
-  usages: number;
-  hash?: "SHA-256" | "SHA-384";
-  curve?: string;
-  extensions?: Extension[];
+  extensions: Uint8Array[];
+  hash?: Hash;
+  keys?: KeyPair;
+  /** The keys that sign it, instead of the issuer's. */
+  signer?: KeyPair;
+  /** Changes the certificate byte by byte before it is signed. */
+  parts?: (parts: CertificateParts) => void;
 }
 
-const CERT_SIGN = KeyUsageFlags.keyCertSign | KeyUsageFlags.digitalSignature;
-const LEAF = KeyUsageFlags.digitalSignature | KeyUsageFlags.nonRepudiation;
+const { digitalSignature, nonRepudiation, keyCertSign } = USAGE;
+export const CERT_SIGN: Uint8Array = keyUsage([keyCertSign, digitalSignature]);
+export const LEAF_USAGE: Uint8Array = keyUsage([digitalSignature, nonRepudiation], false);
 
 export function recipes(): CertificateRecipe[] {
-  const at = (before: number, after: number) => ({
+  const made = (subject: string, before: number, after: number, ...extensions: Uint8Array[]): CertificateRecipe => ({
+    subject,
     notBefore: new Date(NOW.getTime() - before * HOUR),
     notAfter: new Date(NOW.getTime() + after * HOUR),
+    extensions,
   });
   return [
-    { subject: "CN=root", ca: true, usages: CERT_SIGN, ...at(50_000, 50_000) },
-    { subject: "CN=regional", ca: true, pathLength: 2, usages: CERT_SIGN, ...at(48, 400) },
-    { subject: "CN=zonal", ca: true, pathLength: 1, usages: CERT_SIGN, ...at(24, 100) },
-    { subject: "CN=instance", ca: true, pathLength: 0, usages: CERT_SIGN, ...at(6, 18) },
-    { subject: "CN=leaf", ca: false, usages: LEAF, ...at(1, 2) },
+    made("CN=root", 50_000, 50_000, basicConstraints(true), CERT_SIGN),
+    made("CN=regional", 48, 400, basicConstraints(true, 2), CERT_SIGN),
+    made("CN=zonal", 24, 100, basicConstraints(true, 1), CERT_SIGN),
+    made("CN=instance", 6, 18, basicConstraints(true, 0), CERT_SIGN),
+    made("CN=leaf", 1, 2, basicConstraints(false), LEAF_USAGE),
   ];
 }
 
 export interface Chain {
   readonly certificates: readonly Uint8Array[];
-  readonly keys: readonly CryptoKeyPairLike[];
+  readonly keys: readonly KeyPair[];
 }
 
 /** Keys are made once: what differs between cases is what is signed, not by whom. */
-const keyRing: Promise<CryptoKeyPairLike[]> = Promise.all(recipes().map(() => newKeys()));
+const keyRing: Promise<KeyPair[]> = Promise.all(recipes().map(() => newKeys()));
+const spareKeys = newKeys();
+const spki = async ({ publicKey }: KeyPair): Promise<Uint8Array> =>
+  new Uint8Array(await crypto.subtle.exportKey("spki", publicKey));
 
-export async function makeChain(edit: (recipe: CertificateRecipe[]) => void = () => undefined): Promise<Chain> {
-  const list = recipes();
+export type EditChain = (recipes: CertificateRecipe[]) => void;
+
+/**
+ * Certificates with an edit applied.
+ *
+ * @param isResigned whether the signatures are over what the edit left, or over what was there before
+ */
+export async function makeChain(edit: EditChain = () => undefined, isResigned = true): Promise<Chain> {
+  const [list, unedited] = [recipes(), recipes()];
   edit(list);
   const ring = await keyRing;
-  const keys = await Promise.all(list.map(({ curve }, index) => (curve ? newKeys(curve) : (ring[index] ?? newKeys()))));
+  const keys = await Promise.all(list.map(async ({ keys: own }, index) => own ?? ring[index] ?? (await spareKeys)));
   const certificates = await Promise.all(
     list.map(async (recipe, index) => {
-      const issuer = list[Math.max(0, index - 1)] ?? recipe;
-      const signer = keys[Math.max(0, index - 1)];
-      const own = keys[index];
-      if (!signer || !own) throw new TypeError("a key for each certificate");
-      const certificate = await X509CertificateGenerator.create({
-        serialNumber: `0${index + 1}`,
-        subject: recipe.subject,
-        issuer: recipe.issuer ?? issuer.subject,
-        notBefore: recipe.notBefore,
-        notAfter: recipe.notAfter,
-        publicKey: own.publicKey,
-        signingKey: signer.privateKey,
-        signingAlgorithm: { name: "ECDSA", hash: recipe.hash ?? "SHA-384" },
-        extensions: recipe.extensions ?? [
-          new BasicConstraintsExtension(recipe.ca, recipe.pathLength, true),
-          new KeyUsagesExtension(recipe.usages, recipe.ca),
-        ],
-      });
-      return new Uint8Array(certificate.rawData);
+      const parts = await partsOf(list, index, keys);
+      recipe.parts?.(parts);
+      const before = isResigned || !unedited[index] ? parts : await partsOf(unedited, index, ring);
+      const signer = recipe.signer ?? keys[Math.max(0, index - 1)];
+      if (!signer) throw new TypeError("a key for each certificate");
+      const signature = await sign(signer, tbsOf(before), recipe.hash);
+      return parts.certificate(tbsOf(parts), parts.algorithm, parts.signature(signature));
     }),
   );
   return { certificates, keys };
+}
+
+async function partsOf(
+  list: readonly CertificateRecipe[],
+  index: number,
+  keys: readonly KeyPair[],
+): Promise<CertificateParts> {
+  const [recipe, issuer, own] = [list[index], list[Math.max(0, index - 1)], keys[index]];
+  if (!recipe || !issuer || !own) throw new TypeError("a recipe and a key for each certificate");
+  const der = (value: string | Uint8Array): Uint8Array => (typeof value === "string" ? name(value) : value);
+  return {
+    ...ordinaryParts(),
+    serial: integer(index + 1),
+    issuer: der(recipe.issuer ?? issuer.subject),
+    validity: sequence(time(recipe.notBefore), time(recipe.notAfter)),
+    subject: der(recipe.subject),
+    publicKey: await spki(own),
+    extensions: [...recipe.extensions],
+  };
 }
 
 export const PCR = (byte: number): Uint8Array => new Uint8Array(48).fill(byte);
@@ -106,16 +136,16 @@ export async function instancePcr(): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-384", measured));
 }
 
-export type PayloadFields = Map<string | number, CborValue>;
+export type PayloadFields = Map<Forged, Forged>;
 
-export async function payloadFields({ certificates }: Chain): Promise<PayloadFields> {
+export async function payloadFields(certificates: readonly Uint8Array[]): Promise<PayloadFields> {
   const pcrs = new Map<number, Uint8Array>([
     [0, PCR(1)],
     [1, PCR(2)],
     [2, PCR(3)],
     [4, await instancePcr()],
   ]);
-  return new Map<string | number, CborValue>([
+  return new Map<Forged, Forged>([
     ["module_id", MODULE_ID],
     ["digest", "SHA384"],
     ["timestamp", BigInt(NOW.getTime() - 1_000)],
@@ -129,17 +159,18 @@ export async function payloadFields({ certificates }: Chain): Promise<PayloadFie
 }
 
 export interface Message {
-  protected: CborValue;
-  unprotected: CborValue;
-  payload: Uint8Array;
-  /** Signs these bytes instead of the message's own. */
-  context?: string;
-  /** Which key of the chain signs; default the leaf's. */
-  signer?: number;
+  protected: Forged;
+  unprotected: Forged;
+  payload: Forged;
+  /** What is signed instead of the message's own: parts of the Sig_structure. */
+  signed: { context?: string; protected?: Uint8Array; aad?: Uint8Array; payload?: Uint8Array; hash?: Hash };
+  /** Which key of the chain signs, default the leaf's; or another. */
+  signer: number | KeyPair;
+  signature: (signature: Uint8Array) => Forged;
 }
 
 export interface Edits {
-  readonly chain?: (recipes: CertificateRecipe[]) => void;
+  readonly chain?: EditChain;
   readonly certificates?: (certificates: Uint8Array[]) => Uint8Array[];
   readonly payload?: (fields: PayloadFields) => void;
   readonly payloadBytes?: (bytes: Uint8Array) => Uint8Array;
@@ -147,25 +178,50 @@ export interface Edits {
   readonly bytes?: (document: Uint8Array) => Uint8Array;
 }
 
-/** A document with the edits applied, signed so that only the rule under test can refuse it. */
-export async function makeDocument(edits: Edits = {}): Promise<{ document: Uint8Array; root: Uint8Array }> {
-  const chain = await makeChain(edits.chain);
+const plainChain = makeChain();
+const HEADER = fromHex("a1013822");
+
+/**
+ * A document with the edits applied.
+ *
+ * @param isResigned signed so that only the rule under test can refuse it; else every signature is the one from before
+ */
+export async function makeDocument(
+  edits: Edits = {},
+  isResigned = true,
+): Promise<{ document: Uint8Array; root: Uint8Array }> {
+  const plain = await plainChain;
+  const chain = edits.chain ? await makeChain(edits.chain, isResigned) : plain;
   const certificates = edits.certificates?.([...chain.certificates]) ?? chain.certificates;
-  const fields = await payloadFields({ ...chain, certificates });
+  const fields = await payloadFields(certificates);
   edits.payload?.(fields);
-  const payload = encodeCbor(new IndefiniteMap(fields));
+  const written = forgeIndefinite(fields);
+  const payload = edits.payloadBytes?.(written) ?? written;
   const message: Message = {
-    protected: fromHex("a1013822"),
+    protected: HEADER,
     unprotected: new Map(),
-    payload: edits.payloadBytes?.(payload) ?? payload,
+    payload,
+    signed: {},
+    signer: -1,
+    signature: (bytes) => bytes,
   };
   edits.message?.(message);
-  const signer: Keys | undefined = chain.keys.at(message.signer ?? -1);
-  if (!signer) throw new TypeError("a key signs");
-  const signed = encodeCbor([message.context ?? "Signature1", message.protected, new Uint8Array(0), message.payload]);
-  const signature = new Uint8Array(await crypto.subtle.sign(SHA384, signer.privateKey, Uint8Array.from(signed)));
-  const document = encodeCbor([message.protected, message.unprotected, message.payload, signature]);
+  const before = forgeIndefinite(await payloadFields(plain.certificates));
+  const { context = "Signature1", aad = new Uint8Array(0), hash } = isResigned ? message.signed : {};
+  const signed = encodeCbor([
+    context,
+    isResigned ? (message.signed.protected ?? bytesOr(message.protected, HEADER)) : HEADER,
+    aad,
+    isResigned ? (message.signed.payload ?? bytesOr(message.payload, payload)) : before,
+  ]);
+  const signer = typeof message.signer === "number" ? chain.keys.at(message.signer) : message.signer;
   const [root] = chain.certificates;
-  if (!root) throw new TypeError("a chain has a root");
+  if (!signer || !root) throw new TypeError("a chain has a root and keys");
+  const signature = message.signature(await sign(signer, signed, hash));
+  const document = forge([message.protected, message.unprotected, message.payload, signature]);
   return { document: edits.bytes?.(document) ?? document, root };
+}
+
+function bytesOr(value: Forged, otherwise: Uint8Array): Uint8Array {
+  return value instanceof Uint8Array ? value : otherwise;
 }

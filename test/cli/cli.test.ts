@@ -57,6 +57,26 @@ describe("cloister attest verify", () => {
     );
   });
 
+  test("a refusal is JSON too where JSON is asked for", async () => {
+    const ran = await cloister([
+      "attest",
+      "verify",
+      document,
+      "--policy",
+      policyFile({ nonce: "08".repeat(32) }),
+      ...at,
+      "--json",
+    ]);
+    expect(ran.code).toBe(4);
+    const json = JSON.parse(ran.stdout);
+    expect(json).toMatchObject({ verified: false, code: "ERR_ATTESTATION_NONCE_MISMATCH", live: false });
+  });
+
+  test("a closed pipe ends it without a stack", async () => {
+    const ran = await cloister(["attest", "inspect", document], { closeStdout: true });
+    expect(ran.stderr).toBe("");
+  });
+
   test("not authentic: exit 3", async () => {
     const broken = file("broken.cose", "not a document");
     const ran = await cloister(["attest", "verify", broken, "--policy", policyFile(), ...at]);
@@ -87,6 +107,7 @@ describe("cloister attest verify", () => {
     ["an unknown command", ["attest", "believe"]],
     ["nothing", []],
     ["a time that is none", ["attest", "verify", "x", "--policy", "y", "--at", "yesterday"]],
+    ["a time without its zone", ["attest", "verify", "x", "--policy", "y", "--at", "2026-01-31T12:00:00"]],
     ["a missing file", ["attest", "verify", "/nonexistent", "--policy", "/nonexistent"]],
     ["an encoding to guess", ["attest", "verify", "x", "--policy", "y", "--encoding", "auto"]],
   ])("%s: exit 2", async (_, args) => {
@@ -119,7 +140,7 @@ describe("cloister eif measure", () => {
     expect((await cloister(["eif", "measure", document])).code).toBe(3);
   });
 
-  test("no file: exit 5", async () => {
-    expect((await cloister(["eif", "measure", join(folder, "nothing.eif")])).code).toBe(5);
+  test("no file: exit 2", async () => {
+    expect((await cloister(["eif", "measure", join(folder, "nothing.eif")])).code).toBe(2);
   });
 });

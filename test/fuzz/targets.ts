@@ -54,7 +54,7 @@ const cose: FuzzTarget = {
 const certificate: FuzzTarget = {
   name: "certificate",
   covers: /shared\/der\//,
-  seeds: async () => parse((await baseline).document).chain,
+  seeds: async () => decodeAttestationUnverified((await baseline).document).chain,
   run: (data) => refusing(() => void readCertificate(data)),
 };
 

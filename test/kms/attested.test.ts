@@ -175,6 +175,61 @@ describe("an attested client", () => {
   });
 });
 
+describe("an answer that is honest in form only", () => {
+  /** A client whose KMS is this function: what a broken or hostile one could say. */
+  const saying = (change: (output: Record<string, unknown>) => void): KMS => {
+    const kms = attestedBy(genuine);
+    kms.middlewareStack.add(
+      (next) => async (args) => {
+        const answered = await next(args);
+        change(answered.output as unknown as Record<string, unknown>);
+        return answered;
+      },
+      { step: "initialize", priority: "low", name: "tamper" },
+    );
+    return kms;
+  };
+  const dataKey = () => plain(sessions.sealer).generateDataKey({ KeyId: keyArn, KeySpec: "AES_256" });
+  const decrypting = async (kms: KMS) => {
+    const { CiphertextBlob } = await dataKey();
+    return () => kms.decrypt({ KeyId: keyArn, CiphertextBlob });
+  };
+
+  test.each<[string, (output: Record<string, unknown>) => void, string]>([
+    [
+      "another algorithm",
+      (output) => (output["EncryptionAlgorithm"] = "RSAES_OAEP_SHA_1"),
+      "ERR_KMS_ALGORITHM_MISMATCH",
+    ],
+    ["no algorithm", (output) => delete output["EncryptionAlgorithm"], "ERR_KMS_ALGORITHM_MISMATCH"],
+    ["no key id", (output) => delete output["KeyId"], "ERR_KMS_KEY_ID_MISMATCH"],
+    ["no message", (output) => delete output["CiphertextForRecipient"], "ERR_KMS_RECIPIENT_MISSING"],
+    [
+      "an empty message",
+      (output) => (output["CiphertextForRecipient"] = new Uint8Array(0)),
+      "ERR_KMS_RECIPIENT_MISSING",
+    ],
+    ["plaintext as text", (output) => (output["Plaintext"] = "secret"), "ERR_KMS_PLAINTEXT_IN_RESPONSE"],
+    ["nothing changed", () => undefined, "answered"],
+    ["an empty Plaintext", (output) => (output["Plaintext"] = new Uint8Array(0)), "answered"],
+  ])("Decrypt with %s", async (_, change, wanted) => {
+    expect(await verdict(await decrypting(saying(change)))).toBe(wanted);
+  });
+
+  test("a call without a name is not made", async () => {
+    const kms = attestedBy(genuine);
+    kms.middlewareStack.add(
+      (next, context) => (args) => {
+        context.commandName = "";
+        return next(args);
+      },
+      { step: "initialize", priority: "high", name: "nameless" },
+    );
+    const { CiphertextBlob } = await dataKey();
+    await expect(kms.decrypt({ KeyId: keyArn, CiphertextBlob })).rejects.toThrow(TypeError);
+  });
+});
+
 describe("a sealed message", () => {
   let message: Uint8Array;
   const openAs =
@@ -203,8 +258,42 @@ describe("a sealed message", () => {
     expect(await verdict(openAs(message, { context: { dataset: "other" } }))).toBe("ERR_DATA_NOT_OPENED");
   });
 
+  test("without a context can be neither made nor opened", async () => {
+    await expect(seal(utf8("x"), { kms: plain(sessions.sealer), keyArn, context: {} })).rejects.toThrow(RangeError);
+    await expect(openAs(message, { context: {} })()).rejects.toThrow(RangeError);
+  });
+
   test("under another key than the one named is refused", async () => {
     expect(await verdict(openAs(message, { keyArn: otherKeyArn }))).toBe("ERR_DATA_NOT_OPENED");
+  });
+});
+
+describe("attestedKeyPolicy", () => {
+  const arn = `arn:aws:iam::${OWNER}:role/a`;
+  const hex = toHex(pcr(1));
+  const complete = { administrator: arn, sealer: arn, enclaveRole: arn, image: { pcr0: hex, pcr1: hex, pcr2: hex } };
+
+  test.each([
+    ["everybody", { enclaveRole: "*" }],
+    ["an account", { enclaveRole: `arn:aws:iam::${OWNER}:root` }],
+    ["an account as administrator", { administrator: `arn:aws:iam::${OWNER}:root` }],
+    ["a wildcard", { sealer: `arn:aws:iam::${OWNER}:role/*` }],
+    ["a debug-mode register", { image: { ...complete.image, pcr1: "0".repeat(96) } }],
+    ["a register in capitals", { image: { ...complete.image, pcr2: "A".repeat(96) } }],
+    ["a short register", { image: { ...complete.image, pcr0: "ab" } }],
+  ])("names one role, and measurements only: %s", (_, changes) => {
+    expect(() => attestedKeyPolicy({ ...complete, ...changes })).toThrow(TypeError);
+  });
+
+  test("denies each register on its own", () => {
+    const denies = attestedKeyPolicy(complete).Statement.filter(
+      ({ Effect, Condition }) => Effect === "Deny" && Condition,
+    );
+    expect(denies.map(({ Condition }) => Object.keys(Condition?.["StringNotEqualsIgnoreCase"] ?? {}))).toEqual([
+      ["kms:RecipientAttestation:PCR0"],
+      ["kms:RecipientAttestation:PCR1"],
+      ["kms:RecipientAttestation:PCR2"],
+    ]);
   });
 });
 
