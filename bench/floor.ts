@@ -17,26 +17,32 @@ export type SignatureCheck = Readonly<Record<KeyForm | "signature" | "signed", U
 
 const ECDSA_P384 = { name: "ECDSA", namedCurve: "P-384" } as const;
 const ECDSA_SHA384 = { name: "ECDSA", hash: "SHA-384" } as const;
-const POINT_BYTES = 97;
+
+function importKey(form: KeyForm, bytes: Uint8Array<ArrayBuffer>): ReturnType<typeof crypto.subtle.importKey> {
+  return crypto.subtle.importKey(form, bytes, ECDSA_P384, true, ["verify"]);
+}
 
 /** The checks of one document, root first. */
-export function checksOf(document: Uint8Array): SignatureCheck[] {
+export function checksOf(document: Uint8Array): Promise<SignatureCheck[]> {
   const certificates = decodeAttestationUnverified(document).chain.map(readCertificate);
   const own = readSign1(document);
-  return certificates.map(({ publicKey }, index) => {
-    const next = certificates[index + 1];
-    return {
-      spki: Uint8Array.from(publicKey),
-      raw: Uint8Array.from(publicKey.subarray(-POINT_BYTES)),
-      signature: Uint8Array.from((next ?? own).signature),
-      signed: Uint8Array.from(next ? next.tbs : own.signed),
-    };
-  });
+  return Promise.all(
+    certificates.map(async ({ publicKey }, index) => {
+      const next = certificates[index + 1];
+      const raw = Uint8Array.from(publicKey);
+      return {
+        raw,
+        spki: new Uint8Array(await crypto.subtle.exportKey("spki", await importKey("raw", raw))),
+        signature: Uint8Array.from((next ?? own).signature),
+        signed: Uint8Array.from(next ? next.tbs : own.signed),
+      };
+    }),
+  );
 }
 
 export async function checkOneByOne(checks: readonly SignatureCheck[], form: KeyForm): Promise<void> {
   for (const { [form]: bytes, signature, signed } of checks) {
-    const key = await crypto.subtle.importKey(form, bytes, ECDSA_P384, false, ["verify"]);
+    const key = await importKey(form, bytes);
     if (!(await crypto.subtle.verify(ECDSA_SHA384, key, signature, signed))) throw new Error("the floor must hold");
   }
 }

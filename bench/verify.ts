@@ -44,7 +44,8 @@ for (const verifier of verifiers) accepted.set(verifier.name, await acceptedBy(v
 const timed = documents.filter((document) => [...accepted.values()].every((set) => set.has(document)));
 if (timed.length === 0)
   throw new Error("no document is accepted by all: peers trust AWS alone, so genuine ones are needed");
-const checks = new Map(timed.map((document) => [document, checksOf(document.bytes)]));
+const checks = new Map<BenchDocument, Awaited<ReturnType<typeof checksOf>>>();
+for (const document of timed) checks.set(document, await checksOf(document.bytes));
 
 function contestant(name: string, one: (document: BenchDocument) => Promise<unknown>): Contestant {
   const run = async (round: number): Promise<number> => {

@@ -26,10 +26,13 @@ const STYLES: Readonly<Record<Style, readonly [number, number]>> = {
 };
 
 export function createTerminal({ debug }: { readonly debug: boolean }): Terminal {
-  // Whoever reads the output may stop reading: that ends the command, and is no fault of it.
+  // Whoever reads the output may stop reading: that ends the command, once, and is no fault of it.
+  let isUnread = false;
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") process.stderr.write(`cloister: error: can not write the output: ${error.code}\n`);
+    stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+      if (isUnread) return;
+      isUnread = true;
+      if (code !== "EPIPE") process.stderr.write(`cloister: error: can not write the output: ${code}\n`);
       process.kill(process.pid, "SIGTERM");
     });
   }

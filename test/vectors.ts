@@ -12,6 +12,11 @@ const root = process.env["CLOISTER_VECTORS"] ?? fileURLToPath(new URL("../../sha
 
 export const hasVectors: boolean = existsSync(`${root}/index.json`);
 
+/** Where a file or folder of the vectors is. */
+export function vectorsPath(path: string): string {
+  return `${root}/${path}`;
+}
+
 export function vector(path: string): Uint8Array {
   return new Uint8Array(readFileSync(`${root}/${path}`));
 }

@@ -38,16 +38,54 @@ export async function attestInspect(args: readonly string[], { print }: Terminal
   }
   const [path = "-"] = positionals;
   const claims = decodeAttestationUnverified(decodeAs(encoding, await readInput(path), path));
-  print(values["json"] ? JSON.stringify(toJson(claims)) : toText(claims));
+  const certificates = await describeCertificates(claims.chain);
+  print(values["json"] ? JSON.stringify(toJson(claims, certificates)) : toText(claims, certificates));
   return 0;
+}
+
+/** One certificate, as a lenient reader sees it: for people, never for a decision. */
+interface CertificateView {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly algorithm: string;
+  /** DER, base64. */
+  readonly der: string;
+}
+
+async function describeCertificates(chain: readonly Uint8Array[]): Promise<(CertificateView | { der: string })[]> {
+  await import("reflect-metadata");
+  const { X509Certificate } = await import("@peculiar/x509");
+  return chain.map((bytes) => {
+    const der = Buffer.from(bytes).toString("base64");
+    try {
+      const { subject, issuer, notBefore, notAfter, signatureAlgorithm } = new X509Certificate(Uint8Array.from(bytes));
+      return {
+        subject: printable(subject),
+        issuer: printable(issuer),
+        notBefore: notBefore.toISOString(),
+        notAfter: notAfter.toISOString(),
+        algorithm: `${signatureAlgorithm.name} with ${signatureAlgorithm.hash.name}`,
+        der,
+      };
+    } catch {
+      return { der }; // shown as unreadable: nothing is decided here
+    }
+  });
+}
+
+/** Names come from whoever wrote the document: nothing of them may steer a terminal. */
+function printable(text: string): string {
+  return text.replace(/[^ -~]/g, "?").slice(0, 300);
 }
 
 function isDebug({ kind, pcrs }: UnverifiedAttestation): boolean {
   return kind === "nsm" && [0, 1, 2].some((index) => isAllZero(pcrs.get(index) ?? Uint8Array.of(1)));
 }
 
-function toJson(claims: UnverifiedAttestation): object {
-  const { kind, moduleId, timestamp, pcrs, publicKey, userData, nonce, chain, unknownFields } = claims;
+function toJson(claims: UnverifiedAttestation, certificates: readonly object[]): object {
+  const { kind, moduleId, timestamp, pcrs, publicKey, userData, nonce, unknownFields } = claims;
   const hex = (bytes: Uint8Array | undefined): string | null => (bytes ? toHex(bytes) : null);
   return {
     verified: false,
@@ -59,13 +97,13 @@ function toJson(claims: UnverifiedAttestation): object {
     publicKey: hex(publicKey),
     userData: hex(userData),
     nonce: hex(nonce),
-    certificates: chain.map((der) => Buffer.from(der).toString("base64")),
+    certificates,
     unknownFields,
   };
 }
 
-function toText(claims: UnverifiedAttestation): string {
-  const { kind, moduleId, timestamp, pcrs, publicKey, userData, nonce, chain } = claims;
+function toText(claims: UnverifiedAttestation, certificates: readonly (CertificateView | { der: string })[]): string {
+  const { kind, moduleId, timestamp, pcrs, publicKey, userData, nonce, unknownFields } = claims;
   const size = (bytes: Uint8Array | undefined): string => (bytes ? `${bytes.length} bytes ${toHex(bytes)}` : "absent");
   return [
     "UNVERIFIED: nobody vouches for what follows",
@@ -81,6 +119,12 @@ function toText(claims: UnverifiedAttestation): string {
     `public_key  ${size(publicKey)}`,
     `user_data   ${size(userData)}`,
     `nonce       ${size(nonce)}`,
-    `chain       ${chain.length} certificates, root first: ${chain.map((der) => der.length).join(", ")} bytes`,
+    ...certificates.map((certificate, index) => {
+      const role = index === 0 ? "root" : index === certificates.length - 1 ? "leaf" : "issuer";
+      if (!("subject" in certificate)) return `certificate ${role}, not readable`;
+      const { subject, notBefore, notAfter, algorithm } = certificate;
+      return `certificate ${role}, ${notBefore} to ${notAfter}, ${algorithm}: ${subject}`;
+    }),
+    ...(unknownFields.length > 0 ? [`unknown     ${unknownFields.map(printable).join(", ")}`] : []),
   ].join("\n");
 }

@@ -62,10 +62,11 @@ class Interruption {
   readonly #terminal: Terminal;
   readonly #onSignal = (signal: NodeJS.Signals): void => void this.#stop(signal);
   #world: AsyncDisposable | undefined;
+  #isStopping = false;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    for (const signal of SIGNALS) process.once(signal, this.#onSignal);
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
   holds(world: AsyncDisposable): void {
@@ -77,6 +78,8 @@ class Interruption {
   }
 
   async #stop(signal: NodeJS.Signals): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
     this.#terminal.tell(`cloister: interrupted by ${signal}, cleaning up`);
     await this.#world?.[Symbol.asyncDispose]();
     process.exit(128 + (constants.signals[signal] ?? 0));

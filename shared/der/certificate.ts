@@ -24,7 +24,7 @@ export interface Certificate {
   readonly subject: Uint8Array;
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** SubjectPublicKeyInfo of an uncompressed P-384 point, 120 bytes. */
+  /** An uncompressed point of P-384, 97 bytes; whether it lies on the curve is for whoever imports it. */
   readonly publicKey: Uint8Array;
   readonly extensions: CertificateExtensions;
 }
@@ -70,14 +70,16 @@ function readTbs(tbs: DerReader): Omit<Certificate, "raw" | "tbs" | "signature">
   const issuer = name(tbs);
   const { notBefore, notAfter } = readValidity(tbs.enter(TAG.sequence));
   const subject = name(tbs);
-  const publicKey = tbs.read(TAG.sequence).raw;
-  if (publicKey.length !== P384_SPKI_BYTES || !equalBytes(publicKey.subarray(0, P384_PREFIX.length), P384_PREFIX)) {
+  const spki = tbs.read(TAG.sequence).raw;
+  if (spki.length !== P384_SPKI_BYTES || !equalBytes(spki.subarray(0, P384_PREFIX.length), P384_PREFIX)) {
     throw tbs.malformed("the public key must be an uncompressed P-384 point");
   }
   const explicit = tbs.enter(0xa3);
   tbs.end();
   const extensions = readExtensions(explicit.enter(TAG.sequence));
   explicit.end();
+  // The prefix ends in the point's first byte, 04, which says that both coordinates follow.
+  const publicKey = spki.subarray(P384_PREFIX.length - 1);
   return { issuer, subject, notBefore, notAfter, publicKey, extensions };
 }
 

@@ -3,24 +3,20 @@
  * so that nothing but the reader's own rule can refuse it.
  */
 import { createHash, generateKeyPairSync, sign as signWith } from "node:crypto";
-import { concat, fromHex, utf8 } from "../../shared/bytes.ts";
+import { concat, fromHex } from "../../shared/bytes.ts";
 import {
   bits,
   type CertificateParts,
   extension,
   integer,
-  keyUsage,
   NULL,
   octets,
   oid,
   sequence,
-  signatureValue,
   TRUE,
-  text,
   tlv,
-  USAGE,
 } from "./der-writer.ts";
-import { CHAIN, certificate, certificates, describeRows, type Row, variants, withExtensions } from "./row.ts";
+import { CHAIN, certificate, describeRows, type Row, variants, withExtensions } from "./row.ts";
 import { CERT_SIGN, LEAF_USAGE } from "./test-pki.ts";
 
 /** Changes the parts of the zonal certificate, or of another. */

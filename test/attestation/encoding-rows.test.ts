@@ -8,7 +8,6 @@ import {
   extension,
   integer,
   keyUsage,
-  NULL,
   octets,
   oid,
   sequence,
@@ -19,12 +18,11 @@ import {
   USAGE,
 } from "./der-writer.ts";
 import { CHAIN, certificate, certificates, describeRows, type Row, variants, withExtensions } from "./row.ts";
-import { CERT_SIGN, LEAF_USAGE } from "./test-pki.ts";
+import { CERT_SIGN } from "./test-pki.ts";
 
 /** Changes the parts of the zonal certificate, or of another. */
 const parts = (edit: (parts: CertificateParts) => void, index = 2): Partial<Row> =>
   certificate(index, (recipe) => void (recipe.parts = edit));
-const algorithm = (id: string): Uint8Array => sequence(oid(id));
 const both = (der: Uint8Array): Partial<Row> =>
   parts((p) => {
     p.algorithm = der;

@@ -3,12 +3,7 @@
  */
 import { generateKeyPairSync } from "node:crypto";
 import { expect } from "vitest";
-import {
-  encodeUserData,
-  type ImageMeasurements,
-  type UserData,
-  type UserDataPolicy,
-} from "../../shared/attestation/index.ts";
+import type { ImageMeasurements } from "../../shared/attestation/index.ts";
 import { concat, toHex, utf8 } from "../../shared/bytes.ts";
 import type { Forged } from "./cbor-writer.ts";
 import { bits, integer, NULL, oid, sequence } from "./der-writer.ts";
@@ -21,7 +16,6 @@ const PUBLIC_KEY = "ERR_ATTESTATION_PUBLIC_KEY_MISMATCH";
 const MISMATCH = "ERR_ATTESTATION_PCR_MISMATCH";
 const DEBUG = "ERR_ATTESTATION_DEBUG_MODE";
 const REVOKED = "ERR_ATTESTATION_IMAGE_REVOKED";
-const VERSION = "ERR_ATTESTATION_IMAGE_VERSION";
 
 const IMAGE: ImageMeasurements = { 0: PCR(1), 1: PCR(2), 2: PCR(3) };
 /** Registers changed in the document. */
@@ -49,14 +43,6 @@ const P256 = new Uint8Array(await crypto.subtle.exportKey("spki", (await newKeys
 const keyed = (publicKey: Forged): Partial<Row> => ({
   ...field("public_key", publicKey),
   policy: { publicKey: RSA_2048 },
-});
-
-const DIGEST = new Uint8Array(48).fill(5);
-const purposeful = (fields: Partial<UserData> = {}): Partial<Row> =>
-  field("user_data", encodeUserData({ purpose: "result", digest: DIGEST, imageVersion: 7, ...fields }));
-const unversioned = field("user_data", encodeUserData({ purpose: "result", digest: DIGEST }));
-const demanding = (fields: Partial<UserDataPolicy> = {}): Partial<Row> => ({
-  policy: { userData: { purpose: "result", digest: DIGEST, minimumImageVersion: 7, ...fields } },
 });
 
 const ROWS: readonly Row[] = [
@@ -131,12 +117,6 @@ const ROWS: readonly Row[] = [
   { id: "P02", why: "PCR1 zero", ...zero(1), expect: DEBUG },
   { id: "P03", why: "PCR2 zero", ...zero(2), expect: DEBUG },
   { id: "P04", why: "all three zero", ...zero(0, 1, 2), expect: DEBUG },
-  {
-    id: "P04",
-    why: "all three zero, and expected so, without the word",
-    ...zero(0, 1, 2),
-    expect: DEBUG,
-  },
   {
     id: "P05",
     why: "debug mode under its dangerous name",
@@ -239,46 +219,4 @@ const ROWS: readonly Row[] = [
   ]),
 ];
 
-/** What the document is for: rows of our own. */
-const PURPOSE_ROWS: readonly Row[] = [
-  ...variants("purpose", USER_DATA, [
-    ["another purpose", { ...purposeful({ purpose: "kms" }), ...demanding() }],
-    ["another digest", { ...purposeful({ digest: PCR(6) }), ...demanding() }],
-    ["no user data", { ...field("user_data", null), ...demanding() }],
-    ["no user data, any digest", { ...field("user_data", null), ...demanding({ digest: "unchecked" }) }],
-    ["not text", { ...field("user_data", new Uint8Array(64).fill(0xff)), ...demanding() }],
-    [
-      "the same fields in another order",
-      {
-        ...field("user_data", utf8(JSON.stringify({ purpose: "result", v: 1, digest: "05".repeat(48) }))),
-        ...demanding(),
-      },
-    ],
-    [
-      "a version beyond 2^53",
-      {
-        ...field(
-          "user_data",
-          utf8(`{"v":1,"purpose":"result","digest":"${"05".repeat(48)}","imageVersion":9007199254740993}`),
-        ),
-        ...demanding(),
-      },
-    ],
-    [
-      "a purpose that starts with a digit",
-      { ...field("user_data", utf8(`{"v":1,"purpose":"1","digest":"${"05".repeat(48)}"}`)), ...demanding() },
-    ],
-  ]),
-  ...variants("purpose", VERSION, [
-    ["a version too old", { ...purposeful({ imageVersion: 6 }), ...demanding() }],
-    ["no version where one is demanded", { ...unversioned, ...demanding() }],
-  ]),
-  ...variants("purpose", "accepted", [
-    ["purpose, digest and version demanded", { ...purposeful(), ...demanding() }],
-    ["any digest", { ...purposeful({ digest: PCR(6) }), ...demanding({ digest: "unchecked" }) }],
-    ["a later version", { ...purposeful({ imageVersion: 8 }), ...demanding() }],
-    ["no version, none demanded", { ...unversioned, ...demanding({ minimumImageVersion: "unchecked" }) }],
-  ]),
-];
-
-describeRows("policy", [...ROWS, ...PURPOSE_ROWS]);
+describeRows("policy", ROWS);

@@ -248,7 +248,8 @@ describe("a chain cache", () => {
 
   test("is bounded; the least recently used goes", async () => {
     const cache = createChainCache({ maxEntries: 2 });
-    const documents = [await makeDocument(), await makeDocument(), await makeDocument()];
+    const anew = { chain: () => undefined };
+    const documents = [await makeDocument(anew), await makeDocument(anew), await makeDocument(anew)];
     const [a, b, c] = documents;
     if (!a || !b || !c) throw new TypeError("three documents");
     for (const { document, root } of [a, b, a, c]) expect(await verdict(document, root, cache)).toBe("accepted");

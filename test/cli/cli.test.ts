@@ -122,7 +122,24 @@ describe("cloister attest inspect", () => {
     const text = await cloister(["attest", "inspect", document]);
     expect(text.stdout.split("\n")[0]).toMatch(/^UNVERIFIED/);
     const json = await cloister(["attest", "inspect", document, "--json"]);
-    expect(JSON.parse(json.stdout)).toMatchObject({ verified: false, kind: "nsm" });
+    const shown = JSON.parse(json.stdout);
+    expect(shown).toMatchObject({ verified: false, kind: "nsm", debug: false });
+    expect(shown.certificates.map(({ subject }: { subject: string }) => subject)).toEqual([
+      "CN=root",
+      "CN=regional",
+      "CN=zonal",
+      "CN=instance",
+      "CN=leaf",
+    ]);
+    expect(text.stdout).toMatch(/certificate leaf, .*CN=leaf/);
+    expect(text.stdout).toMatch(/PCR0 .* image/);
+  });
+
+  test("lets nothing of a document steer a terminal", async () => {
+    const hostile = (await makeDocument({ payload: (fields) => void fields.set("\u009b31m\u202e", 1) })).document;
+    const ran = await cloister(["attest", "inspect", file("hostile.cose", hostile)]);
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).toMatch(/^[\n -~]*$/);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * Runs the built verifier over every genuine document, as it is and damaged, in several runtimes: `make test-nodes`.
  *
- *   node test/everywhere/nodes.mjs <name>=<binary> …      e.g. "Node 24"=~/bin/node24
+ *   node test/everywhere/nodes.mjs <binary> …
  *
  * The rows are made once, here, so that every runtime is asked the same; this process's Node is always one of them.
  */
@@ -38,12 +38,9 @@ try {
   const { genuineRows, mockRows } = await import(outfile);
   const rows = [...genuineRows(), ...(await mockRows())];
   writeFileSync(join(folder, "rows.json"), JSON.stringify(rows));
-  const named = process.argv.slice(2).map((argument) => argument.split(/=(.*)/s, 2));
-  for (const [name, binary] of [["this Node", process.execPath], ...named]) {
-    const { version, accepted, refused, wrong } = run(binary, folder);
-    console.log(
-      `${name.padEnd(10)} ${version.padEnd(12)} ${accepted} accepted, ${refused} refused, ${wrong.length} wrong`,
-    );
+  for (const binary of [process.execPath, ...process.argv.slice(2)]) {
+    const { runtime, accepted, refused, wrong } = run(binary, folder);
+    console.log(`${runtime.padEnd(15)} ${accepted} accepted, ${refused} refused, ${wrong.length} wrong`);
     for (const each of wrong) console.log(`  ${each}`);
     failed ||= wrong.length > 0 || accepted + refused !== rows.length;
   }

@@ -2,7 +2,7 @@
  * Judges every row with one build of the verifier and prints what came out, as JSON; started by `nodes.mjs` in each runtime.
  */
 import { readFileSync } from "node:fs";
-import { argv, version, versions } from "node:process";
+import { argv, versions } from "node:process";
 import { pathToFileURL } from "node:url";
 import { judge } from "./judge.mjs";
 
@@ -15,4 +15,5 @@ for (const row of JSON.parse(readFileSync(rows, "utf8"))) {
   counts[verdict === "accepted" ? "accepted" : "refused"]++;
   if (verdict !== row.expect) wrong.push(`${row.name}: ${verdict} instead of ${row.expect}`);
 }
-console.log(JSON.stringify({ version: versions.deno ? `deno ${versions.deno}` : version, ...counts, wrong }));
+const runtime = versions.deno ? `deno ${versions.deno}` : `node ${versions.node}`;
+console.log(JSON.stringify({ runtime, ...counts, wrong }));
