@@ -123,7 +123,10 @@ function exchange({ address, timeoutMs, signal, method, path, body }: Exchange):
     outgoing.on("response", (incoming) => {
       readReply(incoming).then(resolve, (error: unknown) => outgoing.destroy(error as Error));
     });
-    outgoing.on("upgrade", () => outgoing.destroy(new Error("the answer is an upgrade")));
+    outgoing.on("upgrade", (_, socket) => {
+      fail(new Error("the answer is an upgrade"));
+      socket.destroy();
+    });
     outgoing.on("error", fail);
     outgoing.on("close", () => {
       clearTimeout(deadline);

@@ -49,7 +49,8 @@ interface CertificateView {
   readonly issuer: string;
   readonly notBefore: string;
   readonly notAfter: string;
-  readonly algorithm: string;
+  /** The digest that the issuer signed. */
+  readonly digest: string;
   /** DER, base64. */
   readonly der: string;
 }
@@ -66,7 +67,7 @@ async function describeCertificates(chain: readonly Uint8Array[]): Promise<(Cert
         issuer: printable(issuer),
         notBefore: notBefore.toISOString(),
         notAfter: notAfter.toISOString(),
-        algorithm: `${signatureAlgorithm.name} with ${signatureAlgorithm.hash.name}`,
+        digest: printable(signatureAlgorithm.hash.name),
         der,
       };
     } catch {
@@ -122,8 +123,8 @@ function toText(claims: UnverifiedAttestation, certificates: readonly (Certifica
     ...certificates.map((certificate, index) => {
       const role = index === 0 ? "root" : index === certificates.length - 1 ? "leaf" : "issuer";
       if (!("subject" in certificate)) return `certificate ${role}, not readable`;
-      const { subject, notBefore, notAfter, algorithm } = certificate;
-      return `certificate ${role}, ${notBefore} to ${notAfter}, ${algorithm}: ${subject}`;
+      const { subject, notBefore, notAfter, digest } = certificate;
+      return `certificate ${role}, ${notBefore} to ${notAfter}, ${digest}: ${subject}`;
     }),
     ...(unknownFields.length > 0 ? [`unknown     ${unknownFields.map(printable).join(", ")}`] : []),
   ].join("\n");
