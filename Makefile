@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes check docs fuzz break bench bench-peers clean
+.PHONY: help demo test test-nodes check docs fuzz break mutate bench bench-peers clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ fuzz: node_modules/.stamp ## each parser for FUZZ_SECONDS, default 60; UPDATE=1 
 
 break: node_modules/.stamp ## break each check once: tests and demo must notice
 	node test/break/run.mjs
+
+mutate: node_modules/.stamp ## mutation testing of the verifier, by hand; survivors in .cache/mutation.json
+	npx stryker run test/mutation/stryker.config.json
 
 bench: node_modules/.built ## measured comparisons, printed as a table
 	node dist/bench/verify.js

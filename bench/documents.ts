@@ -57,6 +57,13 @@ async function mockDocuments(): Promise<DocumentSet> {
   return { origin: "documents of the mock", documents };
 }
 
+/** The same with one bit of its signature flipped. */
+export function damaged(document: BenchDocument): BenchDocument {
+  const last = document.bytes.length - 1;
+  const bytes = document.bytes.map((byte, index) => (index === last ? byte ^ 1 : byte));
+  return { ...document, bytes, base64: Buffer.from(bytes).toString("base64") };
+}
+
 function describe(bytes: Uint8Array, { roots }: Pick<AttestationPolicy, "roots">): BenchDocument {
   const { kind, pcrs, timestamp, nonce } = decodeAttestationUnverified(bytes);
   const isDebug = [0, 1, 2].some((index) => pcrs.get(index)?.every((byte) => byte === 0));

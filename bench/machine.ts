@@ -4,13 +4,36 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { cpus, loadavg } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 export function machine(): string {
   const [{ model } = { model: "unknown" }] = cpus();
-  const load = loadavg()[0]?.toFixed(2);
   const date = new Date().toISOString().slice(0, 10);
-  return `${date}, commit ${commit()}, node ${process.version}, ${cpus().length} × ${model}, load ${load} at the start`;
+  return `${date}, commit ${commit()}, node ${process.version}, ${cpus().length} × ${model}`;
+}
+
+/** Starts to watch other processes; gives the share of all cores that they took since, 0 where the system does not say. */
+export function watchOthers(): () => number {
+  const before = coreTicks();
+  const own = process.cpuUsage();
+  return () => {
+    const after = coreTicks();
+    if (!before || !after || after.all === before.all) return 0;
+    const { user, system } = process.cpuUsage(own);
+    // A tick is 10 ms.
+    const others = after.busy - before.busy - (user + system) / 10_000;
+    return Math.max(0, others / (after.all - before.all));
+  };
+}
+
+/** The first line of Linux's `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. */
+function coreTicks(): { readonly busy: number; readonly all: number } | undefined {
+  if (!existsSync("/proc/stat")) return undefined;
+  const line = readFileSync("/proc/stat", "utf8").split("\n", 1)[0] ?? "";
+  const ticks = line.split(/\s+/).slice(1, 9).map(Number);
+  const all = ticks.reduce((sum, each) => sum + each, 0);
+  return { all, busy: all - (ticks[3] ?? 0) - (ticks[4] ?? 0) };
 }
 
 function commit(): string {

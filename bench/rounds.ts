@@ -3,9 +3,11 @@
  *
  * Each round runs every contestant once, side by side in time, in an order that rotates. A ratio is taken within a round,
  * so that what slows a round slows both sides of it; the figure is the median of the rounds' ratios, shown with its quartiles.
+ * While other processes take much of the cores, more rounds are run than are kept: the quietest are, whatever they say.
  *
  * @module
  */
+import { watchOthers } from "./machine.ts";
 
 export interface Contestant {
   readonly name: string;
@@ -21,18 +23,43 @@ export interface Sample {
   readonly cpu: number;
 }
 
-export type Samples = ReadonlyMap<string, readonly Sample[]>;
+type Round = ReadonlyMap<string, Sample>;
 
-export async function alternate(contestants: readonly Contestant[], rounds: number, warmUp = 3): Promise<Samples> {
-  const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]));
-  for (let round = 0; round < warmUp + rounds; round++) {
-    const first = round % contestants.length;
+export interface Outcome {
+  readonly rounds: readonly Round[];
+  /** How many were run to find them. */
+  readonly tried: number;
+  /** The largest share of all cores that other processes took of a round that was kept. */
+  readonly others: number;
+}
+
+const WARM_UP = 3;
+/** Of all cores, taken by others: below it a round is quiet. */
+const QUIET = 0.05;
+
+/** Runs until `wanted` rounds were quiet, or `limitMs` have passed, and keeps the quietest. */
+export async function alternate(
+  contestants: readonly Contestant[],
+  { wanted, limitMs }: { readonly wanted: number; readonly limitMs: number },
+): Promise<Outcome> {
+  const tried: { readonly round: Round; readonly others: number }[] = [];
+  const isEnough = (): boolean => tried.filter(({ others }) => others < QUIET).length >= wanted;
+  const until = performance.now() + limitMs;
+  for (let number = 0; tried.length < wanted || (!isEnough() && performance.now() < until); number++) {
+    const othersShare = watchOthers();
+    const first = number % contestants.length;
+    const round = new Map<string, Sample>();
     for (const contestant of [...contestants.slice(first), ...contestants.slice(0, first)]) {
-      const sample = await measure(contestant, round);
-      if (round >= warmUp) samples.get(contestant.name)?.push(sample);
+      round.set(contestant.name, await measure(contestant, number));
     }
+    if (number >= WARM_UP) tried.push({ round, others: othersShare() });
   }
-  return samples;
+  const kept = tried.toSorted((a, b) => a.others - b.others).slice(0, wanted);
+  return {
+    rounds: kept.map(({ round }) => round),
+    tried: tried.length,
+    others: Math.max(...kept.map(({ others }) => others)),
+  };
 }
 
 async function measure(contestant: Contestant, round: number): Promise<Sample> {
@@ -58,12 +85,16 @@ export function spread(values: readonly number[]): Spread {
   return { low: at(0.25), median: at(0.5), high: at(0.75) };
 }
 
-export function absolute(samples: Samples, name: string, of: keyof Sample): Spread {
-  return spread((samples.get(name) ?? []).map((sample) => sample[of]));
+export function absolute({ rounds }: Outcome, name: string, of: keyof Sample): Spread {
+  return spread(rounds.map((round) => round.get(name)?.[of] ?? Number.NaN));
 }
 
 /** What one contestant costs of another, round by round. */
-export function ratio(samples: Samples, name: string, to: string, of: keyof Sample): Spread {
-  const base = samples.get(to) ?? [];
-  return spread((samples.get(name) ?? []).map((sample, round) => sample[of] / (base[round]?.[of] ?? Number.NaN)));
+export function ratio({ rounds }: Outcome, name: string, to: string, of: keyof Sample): Spread {
+  return spread(rounds.map((round) => (round.get(name)?.[of] ?? Number.NaN) / (round.get(to)?.[of] ?? Number.NaN)));
+}
+
+export function quietness({ rounds, tried, others }: Outcome): string {
+  const percent = (100 * others).toFixed(0);
+  return `the quietest ${rounds.length} of ${tried} rounds; others took at most ${percent} % of the cores in them`;
 }

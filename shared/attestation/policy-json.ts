@@ -7,11 +7,13 @@
  * @module
  */
 import { fromHex } from "../bytes.ts";
+import { refusing } from "../cose/sign1.ts";
 import { readCertificate } from "../der/certificate.ts";
 import { ConfigError } from "../errors/config.ts";
-import { EncodingError } from "../errors/encoding.ts";
 import type { AttestationPolicy } from "./policy.ts";
 import { AWS_NITRO_ROOT_G1, dangerouslyTrustRoot, type TrustAnchor } from "./trust.ts";
+
+const BASE64 = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -28,29 +30,16 @@ function isObject(value: unknown): value is Json {
 function readRoot(value: unknown, index: number): TrustAnchor {
   if (value === "aws") return AWS_NITRO_ROOT_G1;
   const named = isObject(value) && Object.keys(value).length === 1 ? value["dangerouslyTrustRoot"] : undefined;
-  if (
-    typeof named === "string" &&
-    /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(named) &&
-    named
-  ) {
-    const der = Uint8Array.from(atob(named), (character) => character.charCodeAt(0));
-    if (isCertificate(der)) return dangerouslyTrustRoot(der);
-  }
-  throw invalid(
-    `roots[${index}]`,
-    '"aws" or {"dangerouslyTrustRoot": base64 of a P-384 certificate\'s DER}',
-    value ?? null,
-  );
-}
-
-function isCertificate(der: Uint8Array): boolean {
-  try {
-    readCertificate(der);
-    return true;
-  } catch (error) {
-    if (!(error instanceof EncodingError)) throw error;
-    return false;
-  }
+  const refusal = (): ConfigError =>
+    invalid(
+      `roots[${index}]`,
+      '"aws" or {"dangerouslyTrustRoot": base64 of a P-384 certificate\'s DER}',
+      value ?? null,
+    );
+  if (typeof named !== "string" || !BASE64.test(named)) throw refusal();
+  const der = Uint8Array.from(atob(named), (character) => character.charCodeAt(0));
+  refusing(() => readCertificate(der), refusal);
+  return dangerouslyTrustRoot(der);
 }
 
 function readHex(field: string, value: unknown): Uint8Array | "unchecked" | undefined {

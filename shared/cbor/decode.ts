@@ -109,16 +109,19 @@ class Gate {
 
   #text(head: Head, offset: number): number {
     const end = this.#string(head);
+    // cbor-x drops a byte order mark from long strings and keeps it in short ones: one meaning means none at all.
+    if (this.#decode(head.next, end, offset).startsWith("\ufeff")) {
+      throw malformed(offset, "text does not begin with a byte order mark");
+    }
+    return end;
+  }
+
+  #decode(from: number, to: number, offset: number): string {
     try {
-      utf8.decode(this.#bytes.subarray(head.next, end));
+      return utf8.decode(this.#bytes.subarray(from, to));
     } catch (cause) {
       throw new EncodingError("ERR_CBOR_MALFORMED", { offset, rule: "text is UTF-8" }, { cause });
     }
-    // cbor-x drops a byte order mark from long strings and keeps it in short ones: one meaning means none at all.
-    if (this.#bytes[head.next] === 0xef && this.#bytes[head.next + 1] === 0xbb && this.#bytes[head.next + 2] === 0xbf) {
-      if (end - head.next >= 3) throw malformed(offset, "text does not begin with a byte order mark");
-    }
-    return end;
   }
 
   #count(head: Head, depth: number, offset: number, perItem: number): number {

@@ -34,7 +34,7 @@ function malformed(path: string, expected: string, cause?: unknown): Attestation
 }
 
 /** Runs a strict parser and turns its refusal into the document's; a mistake in the parser stays what it is. */
-export function refusing<Result>(read: () => Result, refusal: (error: EncodingError) => AttestationError): Result {
+export function refusing<Result>(read: () => Result, refusal: (error: EncodingError) => Error): Result {
   try {
     return read();
   } catch (error) {

@@ -9,7 +9,8 @@
  * @module
  */
 import { concat, equalBytes, fromHex, toHex } from "../bytes.ts";
-import { boolean, DerReader, octetAlignedBits, TAG, unsignedInteger } from "./reader.ts";
+import { readName } from "./name.ts";
+import { boolean, DerReader, objectIdentifier, octetAlignedBits, TAG, unsignedInteger } from "./reader.ts";
 import { readValidity } from "./time.ts";
 
 export interface Certificate {
@@ -67,9 +68,9 @@ function readTbs(tbs: DerReader): Omit<Certificate, "raw" | "tbs" | "signature">
   version.end();
   serialNumber(tbs);
   algorithm(tbs);
-  const issuer = name(tbs);
+  const issuer = readName(tbs);
   const { notBefore, notAfter } = readValidity(tbs.enter(TAG.sequence));
-  const subject = name(tbs);
+  const subject = readName(tbs);
   const spki = tbs.read(TAG.sequence).raw;
   if (spki.length !== P384_SPKI_BYTES || !equalBytes(spki.subarray(0, P384_PREFIX.length), P384_PREFIX)) {
     throw tbs.malformed("the public key must be an uncompressed P-384 point");
@@ -81,13 +82,6 @@ function readTbs(tbs: DerReader): Omit<Certificate, "raw" | "tbs" | "signature">
   // The prefix ends in the point's first byte, 04, which says that both coordinates follow.
   const publicKey = spki.subarray(P384_PREFIX.length - 1);
   return { issuer, subject, notBefore, notAfter, publicKey, extensions };
-}
-
-function name(tbs: DerReader): Uint8Array {
-  const { raw, content } = tbs.read(TAG.sequence);
-  // RFC 5280 §4.1.2.4, §4.1.2.6: an issuer has a name, and what is chained by name must have one.
-  if (content.length === 0) throw tbs.malformed("a name must not be empty");
-  return raw;
 }
 
 function serialNumber(tbs: DerReader): void {
@@ -122,7 +116,7 @@ function readExtensions(list: DerReader): CertificateExtensions {
   if (list.isAtEnd) throw list.malformed("a list of extensions has one at least");
   while (!list.isAtEnd) {
     const extension = list.enter(TAG.sequence);
-    const oid = toHex(extension.read(TAG.oid).content);
+    const oid = toHex(objectIdentifier(extension));
     const critical = extension.nextTag === TAG.boolean && notDefault(extension);
     const value = new DerReader(extension.read(TAG.octetString).content);
     extension.end();

@@ -111,6 +111,15 @@ export function unsignedInteger(reader: DerReader): Uint8Array {
   return first === 0 && content.length > 1 ? content.subarray(1) : content;
 }
 
+/** The content of an OBJECT IDENTIFIER: one arc or more, each whole and in its shortest form (X.690 §8.19.2). */
+export function objectIdentifier(reader: DerReader): Uint8Array {
+  const { content } = reader.read(TAG.oid);
+  const isWhole = (content.at(-1) ?? 0x80) < 0x80;
+  const isPadded = content.some((byte, index) => byte === 0x80 && (content[index - 1] ?? 0) < 0x80);
+  if (!isWhole || isPadded) throw reader.malformed("an OBJECT IDENTIFIER has whole arcs in their shortest form");
+  return content;
+}
+
 /** A BOOLEAN; DER knows 00 and ff only. */
 export function boolean(reader: DerReader): boolean {
   const { content } = reader.read(TAG.boolean);

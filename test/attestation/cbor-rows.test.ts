@@ -97,7 +97,7 @@ const ROWS: readonly Row[] = [
     ["2^31 pairs announced", entry("x", raw("ba8000000000"))],
     ["2^64 - 1 pairs announced", entry("x", raw("bbffffffffffffffff"))],
   ]),
-  ...[64, 1_000, 15_000].map((depth): Row => {
+  ...[64, 1_000, 13_000].map((depth): Row => {
     return {
       id: "B23",
       why: `${depth} nested arrays`,
@@ -145,6 +145,12 @@ const ROWS: readonly Row[] = [
     ["bytes as key", entry(raw("4101"), 1)],
     ["null as key", entry(null, 1)],
   ]),
+  ...variants("B29", MALFORMED, [
+    ["a byte order mark before module_id", field("module_id", "\ufeffi-0")],
+    ["a byte order mark alone as key", entry("\ufeff", 1)],
+  ]),
+  { id: "B31", why: "a key of 1 025 bytes", ...entry("k".repeat(1_022), 1), expect: MALFORMED },
+  { id: "B31", why: "a key of 1 024 bytes", ...entry("k".repeat(1_021), 1), expect: "accepted" },
   { id: "baseline", why: "nothing is changed", expect: "accepted" },
   { id: "D29", why: "the payload map of definite length", ...definite, expect: "accepted" },
 ];

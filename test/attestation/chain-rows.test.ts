@@ -1,5 +1,5 @@
 import { concat } from "../../shared/bytes.ts";
-import { basicConstraints, bits, sequence, signatureValue } from "./der-writer.ts";
+import { basicConstraints } from "./der-writer.ts";
 import {
   CHAIN,
   certificate,
@@ -13,8 +13,7 @@ import {
   variants,
 } from "./row.ts";
 import { CERT_SIGN, type CertificateRecipe, makeChain, newKeys } from "./test-pki.ts";
-
-const N = 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n;
+import { twinCertificate } from "./twin.ts";
 
 const stranger = await makeChain();
 const strangerKeys = await newKeys();
@@ -23,27 +22,16 @@ const attacker = await makeChain((list) => {
   for (const recipe of list.slice(0, 1)) recipe.keys = strangerKeys;
 });
 
-/** The same certificate with the signature (r, n - s). */
-function twin(der: Uint8Array): Uint8Array {
-  const value = der.subarray(der.lastIndexOf(0x03, -100));
-  const numbers = [4 + 3, 0].map(() => 0n);
-  let at = value.indexOf(0x30) + 2;
-  for (const index of [0, 1]) {
-    const length = value[at + 1] ?? 0;
-    numbers[index] = BigInt(`0x${Buffer.from(value.subarray(at + 2, at + 2 + length)).toString("hex")}`);
-    at += 2 + length;
-  }
-  const [r = 0n, s = 0n] = numbers;
-  const raw = Buffer.from(r.toString(16).padStart(96, "0") + (N - s).toString(16).padStart(96, "0"), "hex");
-  const content = der.subarray(4, der.length - value.length);
-  return sequence(content, bits(signatureValue(raw)));
-}
-
 const issuer = (recipe: CertificateRecipe, subject: string): CertificateRecipe => ({
   ...recipe,
   subject,
   extensions: [basicConstraints(true), CERT_SIGN],
 });
+/** No issuer limits the length of its path, so that this rule can not be the one that refuses. */
+const unlimited = (list: CertificateRecipe[]): void => {
+  for (const recipe of list.slice(0, 4)) recipe.extensions = [basicConstraints(true), CERT_SIGN];
+};
+
 const ROWS: readonly Row[] = [
   {
     id: "X01",
@@ -55,6 +43,7 @@ const ROWS: readonly Row[] = [
   {
     id: "X01",
     why: "two intermediates swapped",
+    chain: unlimited,
     ...certificates(([r, a, b, ...rest]) => [r, b, a, ...rest]),
     expect: CHAIN,
   },
@@ -79,7 +68,7 @@ const ROWS: readonly Row[] = [
   {
     id: "X04",
     why: "the root with the twin of its signature",
-    ...certificates(([r, ...rest]) => [r && twin(r), ...rest]),
+    ...certificates(([r, ...rest]) => [r && twinCertificate(r), ...rest]),
     expect: ROOT,
   },
   {
@@ -97,6 +86,12 @@ const ROWS: readonly Row[] = [
     },
     expect: CHAIN,
   },
+  {
+    id: "X06",
+    why: "a self-signed leaf that names the instance's as its issuer",
+    ...certificate(4, (leaf) => void Object.assign(leaf, { keys: strangerKeys, signer: strangerKeys })),
+    expect: CHAIN,
+  },
   { id: "X06", why: "the root as leaf", ...certificates((c) => [...c.slice(0, -1), c[0]]), expect: CHAIN },
   { id: "X06", why: "the root as leaf under itself", ...certificates(([r]) => [r, r]), expect: CHAIN },
   {
@@ -111,7 +106,7 @@ const ROWS: readonly Row[] = [
     ["the last issuer missing", certificates(([r, a, b, , l]) => [r, a, b, l])],
     [
       "a stranger's certificate among them",
-      certificates(([r, a, ...rest]) => [r, a, stranger.certificates[3], ...rest]),
+      certificates(([r, a, ...rest]) => [r, a, stranger.certificates[1], ...rest]),
     ],
     ["an issuer twice", certificates(([r, a, ...rest]) => [r, a, a, ...rest])],
     ["the root twice", certificates(([r, ...rest]) => [r, r, ...rest])],
@@ -130,7 +125,7 @@ const ROWS: readonly Row[] = [
         },
       },
     ],
-  ]),
+  ]).map((row): Row => ({ chain: unlimited, ...row })),
   {
     id: "X08",
     why: "twelve deep",
@@ -154,6 +149,7 @@ const ROWS: readonly Row[] = [
     id: "X09",
     why: "a leaf that another leaf issued",
     chain: (list) => {
+      unlimited(list);
       const leaf = list.at(-1);
       if (leaf) list.push({ ...leaf, subject: "CN=forged", keys: strangerKeys });
     },

@@ -8,6 +8,7 @@ import {
   extension,
   integer,
   keyUsage,
+  name,
   octets,
   oid,
   sequence,
@@ -52,6 +53,10 @@ const numbers = (write: (r: Uint8Array, s: Uint8Array) => Uint8Array[]): Partial
     };
   });
 
+/** The leaf's own name, which no other certificate repeats. */
+const leafName = (subject: Uint8Array): Partial<Row> => certificate(4, (recipe) => void (recipe.subject = subject));
+const nameOf = (...attribute: Uint8Array[]): Uint8Array => sequence(tlv(0x31, sequence(...attribute)));
+
 const ROWS: readonly Row[] = [
   ...variants("X35", CHAIN, [
     ["a length in two bytes that fits one", parts((p) => void (p.serial = longLength(p.serial)))],
@@ -68,6 +73,19 @@ const ROWS: readonly Row[] = [
     ],
     ["a length that ends with the input", leafDer(() => fromHex("3082"))],
     ["a tag that ends with the input", leafDer(() => fromHex("30"))],
+  ]),
+  ...variants("X35", CHAIN, [
+    ...["", "80551d0f", "55801d0f", "551d8f"].map((content): [string, Partial<Row>] => [
+      `an OBJECT IDENTIFIER of ${content || "nothing"}`,
+      withExtensions(2, constraints(TRUE), CERT_SIGN, sequence(tlv(0x06, fromHex(content)), octets(ZERO))),
+    ]),
+  ]),
+  ...variants("X38", CHAIN, [
+    ["a name's string as OCTET STRING", leafName(name("CN=leaf", 0x04))],
+    ["an attribute with a third value", leafName(nameOf(oid("2.5.4.3"), text("regional"), text("x")))],
+    ["an attribute without a value", leafName(nameOf(oid("2.5.4.3")))],
+    ["an RDN without an attribute", leafName(sequence(tlv(0x31)))],
+    ["a name of attributes without RDNs", leafName(sequence(sequence(oid("2.5.4.3"), text("leaf"))))],
   ]),
   ...variants("X36", CHAIN, [
     ["serial with a leading zero", parts((p) => void (p.serial = integer(fromHex("0001"))))],
@@ -90,7 +108,7 @@ const ROWS: readonly Row[] = [
       withExtensions(2, constraints(TRUE), sequence(retag(oid("2.5.29.15"), 0x0c), octets(bits(fromHex("04"), 2)))),
     ],
     ["the algorithm's OID as UTF8String", both(sequence(retag(oid("1.2.840.10045.4.3.3"), 0x0c)))],
-    ["the issuer as SET", parts((p) => void (p.issuer = retag(p.issuer, 0x31)))],
+    ["the subject as SET", leafName(retag(name("CN=leaf"), 0x31))],
     ["the extensions as SET", parts((p) => void (p.extensionsField = (list) => tlv(0xa3, tlv(0x31, ...list))))],
     ["the signature as OCTET STRING", parts((p) => void (p.signature = (rs) => octets(ZERO, signatureValue(rs))))],
     ["the certificate as SET", parts((p) => void (p.certificate = (...all) => tlv(0x31, ...all)))],
@@ -98,8 +116,7 @@ const ROWS: readonly Row[] = [
       "the extension's value as UTF8String",
       withExtensions(2, constraints(TRUE), sequence(oid("2.5.29.15"), text("x"))),
     ],
-    ["the issuer empty", parts((p) => void (p.issuer = sequence()))],
-    ["the subject empty", certificate(4, (r) => void (r.subject = sequence()))],
+    ["the subject empty", leafName(sequence())],
   ]),
   {
     id: "X39",

@@ -1,13 +1,17 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import {
   type AttestationPolicy,
   AWS_NITRO_ROOT_G1,
   type ImageMeasurements,
+  verifyAttestation,
   verifyHistoricalAttestation,
 } from "../../shared/attestation/index.ts";
 import { decodeAttestationUnverified } from "../../shared/attestation/inspect.ts";
+import { parse } from "../../shared/attestation/parse.ts";
 import { isAttestationError } from "../../shared/errors/index.ts";
 import { hasVectors, vector, vectorIndex } from "../vectors.ts";
+import { codeOf, policyFor, ROOT } from "./row.ts";
+import { makeDocument, NOW } from "./test-pki.ts";
 
 const index = vectorIndex();
 
@@ -35,6 +39,16 @@ async function verdict(document: Uint8Array, policy: AttestationPolicy): Promise
   }
 }
 
+const counts = { accepted: 0, refused: 0 };
+afterAll(() => {
+  if (!hasVectors) return;
+  const { attestation, attestation_invalid: invalid } = index;
+  const accepted = `${counts.accepted} of ${attestation.length} accepted at their own time`;
+  console.log(
+    `genuine documents: ${accepted}; invalid ones: ${counts.refused} of ${invalid.length} refused by their code`,
+  );
+});
+
 describe.skipIf(!hasVectors)("genuine documents (needs the reference vectors)", () => {
   test("there are 62 genuine and 6 invalid ones", () => {
     expect([index.attestation.length, index.attestation_invalid.length]).toEqual([62, 6]);
@@ -53,12 +67,22 @@ describe.skipIf(!hasVectors)("genuine documents (needs the reference vectors)", 
         expect(await verdict(document, policy)).toBe("accepted");
       }
       expect(decodeAttestationUnverified(document).timestamp.getTime()).toBe(timestamp);
+      counts.accepted++;
     },
   );
+
+  test("C03: each under tag 18 is the same document", async () => {
+    for (const { file } of index.attestation) {
+      const document = vector(file);
+      const tagged = Uint8Array.from([0xd2, ...document]);
+      expect(await verdict(tagged, { ...ownPolicy(document), dangerouslyAllowDebug: true })).toBe("accepted");
+    }
+  });
 
   test.each(index.attestation_invalid)("$file is refused: $why", async ({ file }) => {
     const document = vector(file);
     expect(await verdictOfInvalid(document)).toBe(INVALID[file]);
+    counts.refused++;
   });
 });
 
@@ -82,3 +106,21 @@ const INVALID: Readonly<Record<string, string>> = {
   "attestation-invalid/blocky-selfsigned-null-cabundle.cose": "ERR_ATTESTATION_MALFORMED",
   "attestation-invalid/pontifex-mock.cose": "ERR_ATTESTATION_ALGORITHM",
 };
+
+describe.skipIf(!hasVectors)("documents of one world in another (needs the reference vectors)", () => {
+  test("D34: a document of a mock is refused under AWS's root", async () => {
+    const { document } = await makeDocument();
+    expect(await codeOf(verifyAttestation(document, policyFor(AWS_NITRO_ROOT_G1), { now: NOW }))).toBe(ROOT);
+  });
+
+  test("D35: genuine documents are refused under the root of a mock", async () => {
+    const { root } = await makeDocument();
+    const { attestation } = vectorIndex();
+    for (const { file, kind } of attestation) {
+      const document = vector(file);
+      expect(parse(document).kind).toBe(kind);
+      expect(await codeOf(verifyHistoricalAttestation(document, policyFor(root)))).toBe(ROOT);
+    }
+    expect(attestation.length).toBe(62);
+  });
+});

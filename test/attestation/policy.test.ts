@@ -5,15 +5,12 @@ import {
   type AttestationPolicy,
   AWS_NITRO_ROOT_G1,
   attestationPolicyFromJson,
-  dangerouslyTrustRoot,
   encodeUserData,
-  isVerifiedAttestation,
   readUserData,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
-import { toHex } from "../../shared/bytes.ts";
 import { isConfigError } from "../../shared/errors/index.ts";
-import { makeDocument, NOW, PCR } from "./test-pki.ts";
+import { PCR } from "./test-pki.ts";
 
 const complete = {
   kind: "nsm",
@@ -52,6 +49,13 @@ describe("a policy that is incomplete is refused before any document is read", (
   test.each<[string, object | null, string]>([
     ["D30 null", null, "ERR_CONFIG_FIELD_INVALID policy"],
     ["D32 no root", { ...complete, roots: [] }, "ERR_CONFIG_FIELD_INVALID roots"],
+    ["D32 an empty root", { ...complete, roots: [new Uint8Array(0)] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
+    ["D32 a root as text", { ...complete, roots: ["aws"] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
+    [
+      "D30 a NitroTPM image of nothing",
+      { ...complete, kind: "nitrotpm", images: [{}] },
+      "ERR_CONFIG_FIELD_INVALID images[0]",
+    ],
     ["D30 no image", { ...complete, images: [] }, "ERR_CONFIG_FIELD_INVALID images"],
     ["D30 an image of nothing", { ...complete, images: [{}] }, "ERR_CONFIG_FIELD_MISSING images[0].0"],
     ["D30 an array as image", { ...complete, images: [[]] }, "ERR_CONFIG_FIELD_INVALID images[0]"],
@@ -176,6 +180,7 @@ describe("attestationPolicyFromJson", () => {
   test.each<[string, unknown, string]>([
     ["not an object", [json], "ERR_CONFIG_FIELD_INVALID policy"],
     ["null", null, "ERR_CONFIG_FIELD_INVALID policy"],
+    ["a root of undefined", { ...json, roots: [undefined] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
     ["a root by path", { ...json, roots: ["root.der"] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
     ["a root without the word", { ...json, roots: [{ root: "AQ==" }] }, "ERR_CONFIG_FIELD_INVALID roots[0]"],
     [
@@ -209,39 +214,5 @@ describe("encodeUserData", () => {
       digest,
       imageVersion: 0,
     });
-  });
-});
-
-describe("what verifyAttestation gives", () => {
-  const verify = async () => {
-    const { document, root } = await makeDocument();
-    const policy = { ...complete, roots: [dangerouslyTrustRoot(root)], nonce: "unchecked" } as const;
-    const attestation = await verifyAttestation(document, policy, { now: NOW });
-    return { attestation, document };
-  };
-
-  test("P16: changing the input afterwards changes nothing", async () => {
-    const { attestation, document } = await verify();
-    const before = toHex(attestation.pcrs.get(0) ?? new Uint8Array(0));
-    document.fill(0);
-    expect(toHex(attestation.pcrs.get(0) ?? new Uint8Array(0))).toBe(before);
-    expect(before).toBe("01".repeat(48));
-  });
-
-  test("only its own results count as verified, a copy does not", async () => {
-    const { attestation } = await verify();
-    expect(isVerifiedAttestation(attestation)).toBe(true);
-    expect(isVerifiedAttestation({ ...attestation })).toBe(false);
-    expect(isVerifiedAttestation(null)).toBe(false);
-  });
-
-  test("the policy is read once: changing it during verification changes nothing", async () => {
-    const { document, root } = await makeDocument();
-    const image = { 0: PCR(7), 1: PCR(2), 2: PCR(3) };
-    const roots = [dangerouslyTrustRoot(root)] as const;
-    const policy = { ...complete, roots, images: [image], nonce: "unchecked" } as const;
-    const verifying = verifyAttestation(document, policy, { now: NOW });
-    image[0] = PCR(1);
-    await expect(verifying).rejects.toMatchObject({ code: "ERR_ATTESTATION_PCR_MISMATCH" });
   });
 });

@@ -39,6 +39,13 @@ const ROWS: readonly Row[] = [
       },
     ],
     [
+      "the same fields behind a byte order mark",
+      {
+        ...field("user_data", utf8(`\ufeff{"v":1,"purpose":"result","digest":"${"05".repeat(48)}","imageVersion":7}`)),
+        ...demanding(),
+      },
+    ],
+    [
       "a purpose that starts with a digit",
       { ...field("user_data", utf8(`{"v":1,"purpose":"1","digest":"${"05".repeat(48)}"}`)), ...demanding() },
     ],

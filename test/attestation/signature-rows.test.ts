@@ -4,7 +4,7 @@
 import { type createPublicKey, generateKeyPairSync } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createChainCache, verifyAttestation } from "../../shared/attestation/index.ts";
-import { concat, fromHex } from "../../shared/bytes.ts";
+import { concat } from "../../shared/bytes.ts";
 import { bits, oid, sequence, signatureValue } from "./der-writer.ts";
 import {
   CHAIN,
@@ -19,13 +19,8 @@ import {
   variants,
 } from "./row.ts";
 import { makeDocument, NOW, newKeys } from "./test-pki.ts";
+import { bytesOf, N, P, twinOf } from "./twin.ts";
 
-/** Order of the P-384 group, and the prime of its field (SP 800-186). */
-const N = 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n;
-const P = 0xfffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffffn;
-
-const bytesOf = (value: bigint): Uint8Array => fromHex(value.toString(16).padStart(96, "0"));
-const numberOf = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
 /** The signature of the finished document replaced; its head follows its length. */
 const resized = (edit: (signature: Uint8Array) => Uint8Array): Partial<Row> => ({
   message: (m) => void (m.signature = edit),
@@ -76,7 +71,7 @@ const ROWS: readonly Row[] = [
   ]),
   { id: "S04", why: "DER instead of r and s", ...resized(signatureValue), expect: MALFORMED },
   { id: "S05", why: "r and s swapped", ...halves((r, s) => [s, r]), expect: SIGNATURE },
-  { id: "S06", why: "the twin (r, n - s)", ...halves((r, s) => [r, bytesOf(N - numberOf(s))]), expect: "accepted" },
+  { id: "S06", why: "the twin (r, n - s)", ...resized(twinOf), expect: "accepted" },
   ...(["SHA-256", "SHA-512"] as const).map(
     (hash): Row => ({
       id: "S07",

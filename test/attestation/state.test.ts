@@ -4,15 +4,16 @@
 import { describe, expect, test, vi } from "vitest";
 import {
   type AttestationPolicy,
-  createChainCache,
   createChallengeIssuer,
   createReplayGuard,
   dangerouslyTrustRoot,
   type VerifiedAttestation,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
+import { concat } from "../../shared/bytes.ts";
 import { isAttestationError } from "../../shared/errors/index.ts";
-import { makeChain, makeDocument, NOW, PCR } from "./test-pki.ts";
+import { makeDocument, NOW, PCR } from "./test-pki.ts";
+import { twinOf } from "./twin.ts";
 
 function codeOf(run: () => unknown): string {
   try {
@@ -24,15 +25,8 @@ function codeOf(run: () => unknown): string {
   }
 }
 
-/** Order of the P-384 group (FIPS 186-5). */
-const N = 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n;
-
-/** The same signature's twin, (r, n - s), which verifies as well. */
-function twin(document: Uint8Array): Uint8Array {
-  const s = BigInt(`0x${Buffer.from(document.subarray(-48)).toString("hex")}`);
-  const mirrored = Buffer.from((N - s).toString(16).padStart(96, "0"), "hex");
-  return Uint8Array.from([...document.subarray(0, -48), ...mirrored]);
-}
+/** The same document with the twin of its signature. */
+const twin = (document: Uint8Array): Uint8Array => concat(document.subarray(0, -96), twinOf(document.subarray(-96)));
 
 const policyFor = (root: Uint8Array, nonce: Uint8Array | "unchecked" = "unchecked"): AttestationPolicy => ({
   kind: "nsm",
@@ -117,6 +111,14 @@ describe("a challenge", () => {
     issuer.issue();
     expect(issuer.size).toBe(1);
   });
+
+  test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("a lifetime of %s ms is none", (lifetimeMs) => {
+    expect(() => make({ lifetimeMs })).toThrow(RangeError);
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])("%s challenges can not be open", (maxOpen) => {
+    expect(() => make({ maxOpen })).toThrow(RangeError);
+  });
 });
 
 describe("a replay guard", () => {
@@ -153,6 +155,14 @@ describe("a replay guard", () => {
     expect(guard.size).toBe(1);
   });
 
+  test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("a window of %s ms is none", (windowMs) => {
+    expect(() => createReplayGuard({ windowMs, monotonicMs: () => 0 })).toThrow(RangeError);
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])("%s nonces can not be remembered", (maxEntries) => {
+    expect(() => make(maxEntries)).toThrow(RangeError);
+  });
+
   test("demands a nonce of 16 bytes", async () => {
     const { guard } = make();
     for (const value of [null, new Uint8Array(0), new Uint8Array(15)]) {
@@ -171,94 +181,5 @@ describe("functions that take a VerifiedAttestation", () => {
       expect(() => guard.admit(fake as VerifiedAttestation)).toThrow(TypeError);
       expect(() => issuer.redeem(fake as VerifiedAttestation)).toThrow(TypeError);
     }
-  });
-});
-
-describe("a chain cache", () => {
-  const verdict = async (
-    document: Uint8Array,
-    root: Uint8Array,
-    cache: ReturnType<typeof createChainCache>,
-    now = NOW,
-  ) =>
-    verifyAttestation(document, policyFor(root), { now, clockSkewMs: 0, chainCache: cache }).then(
-      () => "accepted",
-      (error: unknown) => (isAttestationError(error) ? error.code : Promise.reject(error)),
-    );
-  const spyVerify = () => vi.spyOn(crypto.subtle, "verify");
-
-  test("costs five checks cold and two warm", async () => {
-    const cache = createChainCache();
-    const { document, root } = await makeDocument();
-    const spy = spyVerify();
-    expect(await verdict(document, root, cache)).toBe("accepted");
-    expect(spy).toHaveBeenCalledTimes(5);
-    expect(await verdict(document, root, cache)).toBe("accepted");
-    expect(spy).toHaveBeenCalledTimes(7);
-    spy.mockRestore();
-    expect(cache.size).toBe(1);
-  });
-
-  test("X43: the whole chain is judged for time again on a hit", async () => {
-    const cache = createChainCache();
-    const expires = new Date(NOW.getTime() + 1_800_000);
-    const { document, root } = await makeDocument({ chain: (list) => void (list[1] && (list[1].notAfter = expires)) });
-    expect(await verdict(document, root, cache)).toBe("accepted");
-    const later = new Date(expires.getTime() + 1_000);
-    const policy = { ...policyFor(root), maxAgeMs: "unchecked" as const };
-    const judging = verifyAttestation(document, policy, { now: later, clockSkewMs: 0, chainCache: cache });
-    await expect(judging).rejects.toMatchObject({ code: "ERR_ATTESTATION_CERTIFICATE_TIME" });
-  });
-
-  test("a hit never replaces the root's pin", async () => {
-    const cache = createChainCache();
-    const { document, root } = await makeDocument();
-    expect(await verdict(document, root, cache)).toBe("accepted");
-    expect(await verdict(document, Uint8Array.of(1), cache)).toBe("ERR_ATTESTATION_ROOT_UNTRUSTED");
-  });
-
-  test("the leaf's link and the document's signature are checked on a hit", async () => {
-    const cache = createChainCache();
-    const { document, root } = await makeDocument();
-    expect(await verdict(document, root, cache)).toBe("accepted");
-    const broken = document.with(-1, (document.at(-1) ?? 0) ^ 1);
-    expect(await verdict(broken, root, cache)).toBe("ERR_ATTESTATION_SIGNATURE");
-  });
-
-  test("X44: the key is the exact bytes: an issuer signed anew is another chain, and takes another entry", async () => {
-    const cache = createChainCache();
-    const chain = await makeChain();
-    const again = await makeChain();
-    const [root] = chain.certificates;
-    if (!root) throw new TypeError("a chain has a root");
-    const [, ...others] = again.certificates;
-    for (const certificates of [chain.certificates, [root, ...others]]) {
-      const { document } = await makeDocument({ certificates: () => [...certificates] });
-      expect(await verdict(document, root, cache)).toBe("accepted");
-    }
-    expect(cache.size).toBe(2);
-  });
-
-  test("a refused chain is not remembered", async () => {
-    const cache = createChainCache();
-    const { document, root } = await makeDocument({ bytes: (d) => d.with(-1, (d.at(-1) ?? 0) ^ 1) });
-    expect(await verdict(document, root, cache)).toBe("ERR_ATTESTATION_SIGNATURE");
-    expect(cache.size).toBe(0);
-  });
-
-  test("is bounded; the least recently used goes", async () => {
-    const cache = createChainCache({ maxEntries: 2 });
-    const anew = { chain: () => undefined };
-    const documents = [await makeDocument(anew), await makeDocument(anew), await makeDocument(anew)];
-    const [a, b, c] = documents;
-    if (!a || !b || !c) throw new TypeError("three documents");
-    for (const { document, root } of [a, b, a, c]) expect(await verdict(document, root, cache)).toBe("accepted");
-    expect(cache.size).toBe(2);
-    const spy = spyVerify();
-    expect(await verdict(a.document, a.root, cache)).toBe("accepted");
-    expect(spy).toHaveBeenCalledTimes(2);
-    expect(await verdict(b.document, b.root, cache)).toBe("accepted");
-    expect(spy).toHaveBeenCalledTimes(7);
-    spy.mockRestore();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromHex, toHex } from "../../shared/bytes.ts";
 import { decodeCbor } from "../../shared/cbor/decode.ts";
-import { encodeCbor, IndefiniteMap } from "../../shared/cbor/encode.ts";
+import { type CborValue, encodeCbor, IndefiniteMap } from "../../shared/cbor/encode.ts";
 import { isEncodingError } from "../../shared/errors/index.ts";
 import { hasVectors, vector } from "../vectors.ts";
 
@@ -88,6 +88,12 @@ describe("decodeCbor", () => {
   });
 });
 
+test("encodeCbor refuses numbers that are no integers of 64 bits", () => {
+  for (const value of [1.5, Number.NaN, 2 ** 53, 2n ** 64n, -(2n ** 64n) - 1n]) {
+    expect(() => encodeCbor(value)).toThrow(RangeError);
+  }
+});
+
 describe.skipIf(!hasVectors)("RFC 8949 Appendix F (needs the reference vectors)", () => {
   const cases = hasVectors ? notWellFormed() : [];
 
@@ -100,4 +106,47 @@ function notWellFormed(): string[] {
   const text = Buffer.from(vector("conformance/cbor/rfc8949-appendix-f-not-well-formed.json")).toString();
   const { cases } = JSON.parse(text) as { cases: readonly { hex: string }[] };
   return cases.map(({ hex }) => hex);
+}
+
+interface Example {
+  readonly hex: string;
+  readonly roundtrip: boolean;
+  readonly decoded?: unknown;
+}
+
+function examples(): Example[] {
+  return JSON.parse(Buffer.from(vector("conformance/cbor/appendix_a.json")).toString()) as Example[];
+}
+
+/** What this reader does not read, by its first byte and what follows: none of it is in any document. */
+const UNSUPPORTED: readonly (readonly [string, RegExp])[] = [
+  ["a tag", /^(c|d)/],
+  ["a float", /^f[9ab]/],
+  ["undefined, or a simple value", /^(f7|f[0-3]|f8)/],
+  ["a string of indefinite length", /^(5f|7f)/],
+];
+
+describe.skipIf(!hasVectors)("RFC 8949 Appendix A (needs the reference vectors)", () => {
+  const all = hasVectors ? examples() : [];
+  const unsupported = all.filter(({ hex }) => UNSUPPORTED.some(([, form]) => form.test(hex)));
+  const supported = all.filter((example) => !unsupported.includes(example));
+
+  test("82 examples, 46 of types that are read", () => {
+    expect([all.length, supported.length]).toEqual([82, 46]);
+  });
+
+  test.each(unsupported)("$hex is refused for its type", ({ hex }) => expect(verdict(hex)).toBe("ERR_CBOR_MALFORMED"));
+
+  test.each(supported)("$hex is read, and written again if it is in shortest form", ({ hex, roundtrip, decoded }) => {
+    const value = decodeCbor(fromHex(hex), { maxDepth: 4, indefinite: true });
+    if (decoded !== undefined) expect(plain(value)).toEqual(decoded);
+    if (roundtrip) expect(toHex(encodeCbor(value as CborValue))).toBe(hex);
+  });
+});
+
+/** The value as the examples' JSON has it: objects for maps, numbers of any size. */
+function plain(value: unknown): unknown {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
+  if (Array.isArray(value)) return value.map(plain);
+  return typeof value === "bigint" ? Number(value) : value;
 }

@@ -36,7 +36,13 @@ try {
     outfile,
   });
   const { genuineRows, mockRows } = await import(outfile);
-  const rows = [...genuineRows(), ...(await mockRows())];
+  const genuine = genuineRows();
+  const rows = [...genuine, ...(await mockRows())];
+  const asTheyAre = genuine.filter((row) => row.expect === "accepted").length;
+  const others = rows.length - genuine.length;
+  console.log(
+    `${asTheyAre} genuine documents, ${genuine.length - asTheyAre} with one bit flipped, ${others} rows of the mock`,
+  );
   writeFileSync(join(folder, "rows.json"), JSON.stringify(rows));
   for (const binary of [process.execPath, ...process.argv.slice(2)]) {
     const { runtime, accepted, refused, wrong } = run(binary, folder);
