@@ -20,7 +20,7 @@ const PER_ROUND = 8;
 const FLOOR = "floor: 5 key imports, 5 checks, in turn";
 
 const [folder] = process.argv.slice(2);
-const ROUNDS = { wanted: 30, limitMs: folder ? 120_000 : 15_000 };
+const ROUNDS = { wanted: 30, limitMs: folder ? 45_000 : 12_000 };
 const { origin, documents } = await loadDocuments();
 const cache = createChainCache();
 
