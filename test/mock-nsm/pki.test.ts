@@ -46,7 +46,8 @@ function shapeOf(certificate: X509Certificate): object {
     usages: toHex(new Uint8Array(usages?.value ?? new ArrayBuffer())),
     algorithm: certificate.signatureAlgorithm,
     key: certificate.publicKey.algorithm,
-    utcTime: toHex(new Uint8Array(certificate.rawData)).split("170d").length - 1,
+    // With the digits and the Z: two bytes alone also come about by chance in a key or a signature.
+    utcTime: [...toHex(new Uint8Array(certificate.rawData)).matchAll(/170d(3[0-9]){12}5a/g)].length,
   };
 }
 
