@@ -27,7 +27,7 @@ export interface ServeOptions {
 export interface ServeLimits {
   /** Largest request body in bytes. Default 64 MiB. */
   readonly bodyMax?: number;
-  /** Bytes of bodies held at once, over all requests; further ones get 503. Default 256 MiB. */
+  /** Bytes of bodies at once as they came, over all requests; further ones get 503. Default 256 MiB; memory is thrice. */
   readonly bodiesMax?: number;
   /** Requests at once; further ones get 503. Default 64. */
   readonly concurrencyMax?: number;
@@ -35,10 +35,12 @@ export interface ServeLimits {
   readonly connectionsMax?: number;
   /** For the head of a request, in milliseconds. Default 10 000. */
   readonly headersTimeoutMs?: number;
-  /** For a whole request with its body, in milliseconds. Default 60 000. */
+  /** For a whole request with its body, and again for sending the answer, in milliseconds. Default 60 000. */
   readonly requestTimeoutMs?: number;
 }
 
+/** Chunks of a body that are kept apart. */
+const CHUNKS_MAX = 1_024;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 export async function serveHttp({
@@ -48,7 +50,11 @@ export async function serveHttp({
   onInternalError,
   limits = {},
 }: ServeOptions): Promise<Listener> {
-  const { concurrencyMax = 64, connectionsMax = 256, headersTimeoutMs = 10_000, requestTimeoutMs = 60_000 } = limits;
+  const { concurrencyMax = 64, connectionsMax = 256, requestTimeoutMs = 60_000 } = limits;
+  const { headersTimeoutMs = Math.min(10_000, requestTimeoutMs) } = limits;
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`limits.${name} is 1 or more, not ${value}`);
+  }
   const budget = new BodyBudget(limits);
   const sockets = new Set<Duplex>();
   let active = 0;
@@ -57,6 +63,8 @@ export async function serveHttp({
   const server = createServer(
     { ...timeouts, connectionsCheckingInterval: checkEvery, maxHeaderSize: 16_384 },
     (incoming, outgoing) => {
+      const sending = setTimeout(() => outgoing.destroy(), 2 * requestTimeoutMs);
+      outgoing.once("close", () => clearTimeout(sending));
       if (active >= concurrencyMax) return void refuse(outgoing, 503);
       active++;
       const done = answer(incoming, outgoing, { handler, budget, onInternalError });
@@ -123,7 +131,7 @@ class BodyBudget {
     const announced = Number(incoming.headers["content-length"] ?? 0);
     if (announced > this.#bodyMax) return 413;
     if (announced > this.#bodiesMax - this.#held) return 503;
-    const chunks: Buffer[] = [];
+    let chunks: Buffer[] = [];
     let size = 0;
     for await (const chunk of incoming as AsyncIterable<Buffer>) {
       size += chunk.length;
@@ -132,6 +140,8 @@ class BodyBudget {
       this.#held += chunk.length;
       hold(chunk.length);
       chunks.push(chunk);
+      // Many tiny chunks would weigh more than what they carry.
+      if (chunks.length >= CHUNKS_MAX) chunks = [Buffer.concat(chunks)];
     }
     return Buffer.concat(chunks);
   }

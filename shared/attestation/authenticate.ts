@@ -65,7 +65,11 @@ export async function authenticate(
   for (const [index, each] of [...certificates, leaf].entries()) checkTime(each, index, now, clockSkewMs);
   checkMade(claims.timestamp, leaf, now);
   const signer = await checkSignatures(links, sign1, known?.signer);
-  if (!known) chainCache?.set(issuers, { certificates, signer });
+  if (!known && chainCache) {
+    // Copies: what is remembered shares no memory with what the caller gets.
+    const own = readIssuers([Uint8Array.from(root), ...issuers.slice(1).map((der) => Uint8Array.from(der))]);
+    chainCache.set(issuers, { certificates: own, signer });
+  }
   return { ...claims, authentic: true, certificateExpires: leaf.notAfter };
 }
 

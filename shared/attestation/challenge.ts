@@ -11,6 +11,7 @@
 import { toHex } from "../bytes.ts";
 import { AttestationError } from "../errors/attestation.ts";
 import type { VerifiedAttestation } from "./document.ts";
+import { readMonotonic } from "./monotonic.ts";
 import { isVerifiedAttestation } from "./verified.ts";
 
 export interface ChallengeIssuerOptions {
@@ -61,7 +62,7 @@ export function createChallengeIssuer(options: ChallengeIssuerOptions): Challeng
       return open.size;
     },
     issue() {
-      const now = monotonicMs();
+      const now = readMonotonic(monotonicMs);
       dropExpired(now);
       if (open.size >= maxOpen) throw new AttestationError("ERR_ATTESTATION_CHALLENGES_EXHAUSTED", { maxOpen });
       const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
@@ -74,7 +75,8 @@ export function createChallengeIssuer(options: ChallengeIssuerOptions): Challeng
       const expires = open.get(key);
       if (expires === undefined) throw new AttestationError("ERR_ATTESTATION_CHALLENGE_UNKNOWN", {});
       open.delete(key);
-      if (monotonicMs() >= expires) throw new AttestationError("ERR_ATTESTATION_CHALLENGE_EXPIRED", { lifetimeMs });
+      if (readMonotonic(monotonicMs) >= expires)
+        throw new AttestationError("ERR_ATTESTATION_CHALLENGE_EXPIRED", { lifetimeMs });
     },
   };
 }

@@ -19,7 +19,8 @@ export function readClock({ now, clockSkewMs }: Clock): Clock {
   if (Number.isNaN(time)) {
     throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: "now", expected: "a valid Date", actual: typeof now });
   }
-  if (!(clockSkewMs >= 0 && clockSkewMs <= CLOCK_SKEW_MAX_MS)) {
+  // A text would pass the comparison, and then be joined to the time instead of added.
+  if (typeof clockSkewMs !== "number" || !(clockSkewMs >= 0 && clockSkewMs <= CLOCK_SKEW_MAX_MS)) {
     const expected = `0 to ${CLOCK_SKEW_MAX_MS}`;
     throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: "clockSkewMs", expected, actual: String(clockSkewMs) });
   }

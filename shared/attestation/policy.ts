@@ -155,7 +155,8 @@ function readUserDataPolicy(value: unknown): Uint8Array | UserDataPolicy | "unch
   if (unknown !== undefined) {
     throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field: `userData.${unknown}`, known: USER_DATA_FIELDS });
   }
-  const { purpose, digest, minimumImageVersion } = value as Partial<UserDataPolicy>;
+  const own: Partial<UserDataPolicy> = Object.assign(Object.create(null), value);
+  const { purpose, digest, minimumImageVersion } = own;
   if (typeof purpose !== "string" || !/^[a-z][a-z0-9-]{0,31}$/.test(purpose)) {
     throw invalid("userData.purpose", "1 to 32 lower-case letters, digits and hyphens", purpose);
   }

@@ -10,12 +10,13 @@
 import { toHex } from "../bytes.ts";
 import { AttestationError } from "../errors/attestation.ts";
 import type { VerifiedAttestation } from "./document.ts";
+import { readMonotonic } from "./monotonic.ts";
 import { isVerifiedAttestation } from "./verified.ts";
 
 export interface ReplayGuardOptions {
   /** How long a nonce is remembered, in milliseconds. At least the policy's `maxAgeMs` plus twice its `clockSkewMs`. */
   readonly windowMs: number;
-  /** Nonces remembered at once; default 100 000, about 20 MB. */
+  /** Nonces remembered at once; default 100 000: about 20 MB with nonces of 32 bytes. */
   readonly maxEntries?: number;
   /** A clock in milliseconds that never goes back, such as `() => performance.now()`. */
   readonly monotonicMs: () => number;
@@ -54,7 +55,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
         const actualBytes = nonce?.length ?? -1;
         throw new AttestationError("ERR_ATTESTATION_NONCE_MISMATCH", { expectedBytes: NONCE_MIN, actualBytes });
       }
-      const now = monotonicMs();
+      const now = readMonotonic(monotonicMs);
       for (const [known, until] of seen) {
         if (until > now) break;
         seen.delete(known);

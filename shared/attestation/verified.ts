@@ -19,7 +19,10 @@ export function isVerifiedAttestation(value: unknown): value is VerifiedAttestat
   return typeof value === "object" && value !== null && made.has(value);
 }
 
-/** A copy whose entries stay what was verified; types say `ReadonlyMap`, plain JavaScript needs to be told. */
+/**
+ * A copy that refuses the usual ways of change: types say `ReadonlyMap`, plain JavaScript needs to be told. It guards
+ * against mistakes; code that holds the object and means harm can still reach into it.
+ */
 function readOnly<Key, Value>(map: ReadonlyMap<Key, Value>): ReadonlyMap<Key, Value> {
   const refuse = (): never => {
     throw new TypeError("the registers of a verified attestation do not change");

@@ -88,6 +88,29 @@ describe("a policy that is incomplete is refused before any document is read", (
     ["maxAgeMs endless", { ...complete, maxAgeMs: Number.POSITIVE_INFINITY }, "ERR_CONFIG_FIELD_INVALID maxAgeMs"],
     ["kind guessed", { ...complete, kind: "auto" }, "ERR_CONFIG_FIELD_INVALID kind"],
     ["debug false", { ...complete, dangerouslyAllowDebug: false }, "ERR_CONFIG_FIELD_INVALID dangerouslyAllowDebug"],
+    [
+      "images with a hole",
+      { ...complete, images: Object.assign(new Array(3), { 0: complete.images[0], 2: complete.images[0] }) },
+      "ERR_CONFIG_FIELD_MISSING images[1]",
+    ],
+    ["images of holes", { ...complete, images: new Array(1) }, "ERR_CONFIG_FIELD_MISSING images[0]"],
+    ["roots of holes", { ...complete, roots: new Array(1) }, "ERR_CONFIG_FIELD_MISSING roots[0]"],
+    [
+      "revokedImages of holes",
+      { ...complete, revokedImages: new Array(1) },
+      "ERR_CONFIG_FIELD_MISSING revokedImages[0]",
+    ],
+    ["fields on a prototype", Object.create(complete), "ERR_CONFIG_FIELD_MISSING kind"],
+    [
+      "user data fields on a prototype",
+      {
+        ...complete,
+        userData: Object.assign(Object.create({ digest: "unchecked", minimumImageVersion: "unchecked" }), {
+          purpose: "x",
+        }),
+      },
+      "ERR_CONFIG_FIELD_MISSING userData.minimumImageVersion",
+    ],
     ["revokedImages null", { ...complete, revokedImages: null }, "ERR_CONFIG_FIELD_INVALID revokedImages"],
     ["a revoked image of nothing", { ...complete, revokedImages: [{}] }, "ERR_CONFIG_FIELD_INVALID revokedImages[0]"],
     [

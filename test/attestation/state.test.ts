@@ -172,6 +172,28 @@ describe("a replay guard", () => {
   });
 });
 
+describe("a clock that gives no number", () => {
+  test.each<[string, unknown]>([
+    ["NaN", Number.NaN],
+    ["Infinity", Number.POSITIVE_INFINITY],
+    ["nothing", undefined],
+    ["a text", "1000"],
+    ["a Date", new Date()],
+    ["a function", performance.now],
+    ["a bigint", 1n],
+  ])("is refused rather than believed: %s", async (_, value) => {
+    const { attestation } = await answering(new Uint8Array(16));
+    const monotonicMs = () => value as number;
+    expect(() => createReplayGuard({ windowMs: 1, monotonicMs }).admit(attestation)).toThrow(TypeError);
+    expect(() => createChallengeIssuer({ lifetimeMs: 1, monotonicMs }).issue()).toThrow(TypeError);
+    let ms: unknown = 0;
+    const issuer = createChallengeIssuer({ lifetimeMs: 1, monotonicMs: () => ms as number });
+    const answer = await answering(issuer.issue());
+    ms = value;
+    expect(() => issuer.redeem(answer.attestation)).toThrow(TypeError);
+  });
+});
+
 describe("functions that take a VerifiedAttestation", () => {
   test("refuse a cast, a copy and plain JavaScript at run time", async () => {
     const { attestation } = await answering(new Uint8Array(16));

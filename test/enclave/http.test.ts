@@ -77,6 +77,28 @@ describe("serveHttp", () => {
     expect(await send(post("next"))).toContain('"body":"next"');
   });
 
+  test("closes a connection that does not read its answer, and is then free for others", async () => {
+    const big: Handler = async (request) => new Response("x".repeat((await request.text()) === "big" ? 8_000_000 : 1));
+    await serve(big, { requestTimeoutMs: 100, connectionsMax: 1 });
+    const deaf = await transport.connect(address);
+    deaf.on("error", () => undefined).write(post("big"));
+    await expect.poll(() => send(post("small")), { timeout: 10_000 }).toMatch(/^HTTP\/1.1 200/);
+    deaf.destroy();
+  });
+
+  test("takes a body in many small chunks", async () => {
+    await serve(echo);
+    const chunks = "1\r\nx\r\n".repeat(3_000);
+    const answer = await send(
+      `POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`,
+    );
+    expect(answer).toContain(`"body":"${"x".repeat(3_000)}"`);
+  });
+
+  test.each([0, -1, Number.NaN, 1.5])("a limit of %d is a mistake", async (bodyMax) => {
+    await expect(serve(echo, { bodyMax })).rejects.toThrow(RangeError);
+  });
+
   test("refuses a body that is announced too large, and one that grows too large", async () => {
     await serve(echo, { bodyMax: 10 });
     expect(await send(post("x".repeat(11)))).toMatch(/^HTTP\/1.1 413/);
