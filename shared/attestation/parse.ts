@@ -5,7 +5,7 @@
  * documents have it: payload map of definite or indefinite length, optional fields absent or null or empty, keys in any
  * order, unknown fields with a simple value. Refused: everything else.
  *
- * Source: AWS attestation_process.md §3.1–3.2, and what 124 genuine documents show where that page contradicts itself
+ * Source: AWS attestation_process.md §3.1–3.2, and what genuine documents show where that page contradicts itself
  * (`docs/attestation.md`).
  *
  * @module
