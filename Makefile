@@ -54,7 +54,8 @@ break: node_modules/.stamp ## break each check once: tests and demo must notice
 	node test/break/run.mjs
 
 mutate: node_modules/.stamp ## mutation testing of the verifier, by hand; survivors in .cache/mutation.json
-	npx stryker run test/mutation/stryker.config.json
+	cd test/mutation && npm ci --no-audit --no-fund --loglevel=error --ignore-scripts
+	test/mutation/node_modules/.bin/stryker run test/mutation/stryker.config.json $(STRYKER_FLAGS)
 
 bench: node_modules/.built ## measured comparisons, printed as a table
 	node dist/bench/verify.js
