@@ -2,25 +2,10 @@
  * The chain cache saves work, and weakens no check.
  */
 import { describe, expect, test, vi } from "vitest";
-import {
-  type AttestationPolicy,
-  createChainCache,
-  dangerouslyTrustRoot,
-  verifyAttestation,
-} from "../../shared/attestation/index.ts";
+import { createChainCache, verifyAttestation } from "../../shared/attestation/index.ts";
 import { isAttestationError } from "../../shared/errors/index.ts";
-import { makeChain, makeDocument, NOW, PCR } from "./test-pki.ts";
+import { makeChain, makeDocument, NOW, policyFor } from "./test-pki.ts";
 import { twinCertificate } from "./twin.ts";
-
-const policyFor = (root: Uint8Array, nonce: Uint8Array | "unchecked" = "unchecked"): AttestationPolicy => ({
-  kind: "nsm",
-  roots: [dangerouslyTrustRoot(root)],
-  images: [{ 0: PCR(1), 1: PCR(2), 2: PCR(3) }],
-  nonce,
-  maxAgeMs: 60_000,
-  userData: "unchecked",
-  publicKey: "unchecked",
-});
 
 describe("a chain cache", () => {
   const verdict = async (

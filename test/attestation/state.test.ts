@@ -3,16 +3,14 @@
  */
 import { describe, expect, test, vi } from "vitest";
 import {
-  type AttestationPolicy,
   createChallengeIssuer,
   createReplayGuard,
-  dangerouslyTrustRoot,
   type VerifiedAttestation,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
 import { concat } from "../../shared/bytes.ts";
 import { isAttestationError } from "../../shared/errors/index.ts";
-import { makeDocument, NOW, PCR } from "./test-pki.ts";
+import { makeDocument, NOW, policyFor } from "./test-pki.ts";
 import { twinOf } from "./twin.ts";
 
 function codeOf(run: () => unknown): string {
@@ -27,16 +25,6 @@ function codeOf(run: () => unknown): string {
 
 /** The same document with the twin of its signature. */
 const twin = (document: Uint8Array): Uint8Array => concat(document.subarray(0, -96), twinOf(document.subarray(-96)));
-
-const policyFor = (root: Uint8Array, nonce: Uint8Array | "unchecked" = "unchecked"): AttestationPolicy => ({
-  kind: "nsm",
-  roots: [dangerouslyTrustRoot(root)],
-  images: [{ 0: PCR(1), 1: PCR(2), 2: PCR(3) }],
-  nonce,
-  maxAgeMs: 60_000,
-  userData: "unchecked",
-  publicKey: "unchecked",
-});
 
 async function answering(
   nonce: Uint8Array | null,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type AttestationPolicy, dangerouslyTrustRoot } from "../../shared/attestation/index.ts";
 import { fromHex, utf8 } from "../../shared/bytes.ts";
 import { encodeCbor } from "../../shared/cbor/encode.ts";
 import { type Forged, forge, forgeIndefinite } from "./cbor-writer.ts";
@@ -224,4 +225,17 @@ export async function makeDocument(
 
 function bytesOr(value: Forged, otherwise: Uint8Array): Uint8Array {
   return value instanceof Uint8Array ? value : otherwise;
+}
+
+/** The policy that the baseline satisfies; its nonce is left to the caller. */
+export function policyFor(root: Uint8Array): AttestationPolicy {
+  return {
+    kind: "nsm",
+    roots: [dangerouslyTrustRoot(root)],
+    images: [{ 0: PCR(1), 1: PCR(2), 2: PCR(3) }],
+    nonce: "unchecked",
+    maxAgeMs: 60_000,
+    userData: "unchecked",
+    publicKey: "unchecked",
+  };
 }
