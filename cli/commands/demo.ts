@@ -51,7 +51,7 @@ export async function demo(args: readonly string[], terminal: Terminal): Promise
   } catch (error) {
     failure = error;
   }
-  interruption.end();
+  await interruption.end();
   conclude(story, { terminal, isJson, ms: Math.round(performance.now() - start), failure });
   if (failure !== undefined) throw failure;
   return story.held ? 0 : 1;
@@ -60,9 +60,11 @@ export async function demo(args: readonly string[], terminal: Terminal): Promise
 /** Ctrl-C: ends the processes and removes what they left, then ends this one. */
 class Interruption {
   readonly #terminal: Terminal;
-  readonly #onSignal = (signal: NodeJS.Signals): void => void this.#stop(signal);
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#stopping ??= this.#stop(signal);
+  };
   #world: AsyncDisposable | undefined;
-  #isStopping = false;
+  #stopping: Promise<void> | undefined;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
@@ -73,15 +75,19 @@ class Interruption {
     this.#world = world;
   }
 
-  end(): void {
+  /** Waits for the clean-up that is under way, which ends the process; the story it broke off has no verdict. */
+  async end(): Promise<void> {
+    await this.#stopping;
     for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }
 
   async #stop(signal: NodeJS.Signals): Promise<void> {
-    if (this.#isStopping) return;
-    this.#isStopping = true;
     this.#terminal.tell(`cloister: interrupted by ${signal}, cleaning up`);
-    await this.#world?.[Symbol.asyncDispose]();
+    try {
+      await this.#world?.[Symbol.asyncDispose]();
+    } catch (error) {
+      this.#terminal.tell(`cloister: error: the clean-up failed: ${error instanceof Error ? error.message : error}`);
+    }
     process.exit(128 + (constants.signals[signal] ?? 0));
   }
 }

@@ -31,6 +31,9 @@ export interface BuiltImage {
 
 const READY_TIMEOUT_MS = 10_000;
 
+/** A story that is broken off may still write a file while its folder goes. */
+const REMOVAL = { recursive: true, force: true, maxRetries: 10 } as const;
+
 export class World implements AsyncDisposable {
   readonly aws: ControlledProcess;
   readonly hypervisor: Hypervisor;
@@ -65,7 +68,7 @@ export class World implements AsyncDisposable {
     const folder = await makeFolder();
     const vsock = join(folder, "v");
     await mkdir(join(vsock, "3"), { recursive: true, mode: 0o700 });
-    const started: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }];
+    const started: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => rm(folder, REMOVAL) }];
     const keep = <Part extends AsyncDisposable>(part: Part): Part => {
       started.unshift(part);
       return part;
@@ -149,7 +152,7 @@ export class World implements AsyncDisposable {
     this.#agent.destroy();
     await this.hypervisor.close();
     await Promise.all([this.parent.close(), this.aws.close(), this.impostor[Symbol.asyncDispose]()]);
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.folder, REMOVAL);
   }
 }
 
