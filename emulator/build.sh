@@ -3,9 +3,8 @@
 #
 #   emulator/build.sh [FOLDER]      default ${XDG_CACHE_HOME:-~/.cache}/cloister
 #
-#   qemu-system-x86_64    built from Debian's source of QEMU 10.0 with nsm-sign.patch; Debian's binary has no libcbor
-#                         and so neither the machine nor the NSM device
-#   qemu-unpatched        the same without a signing key given: its documents must be refused
+#   qemu-system-x86_64    built from Debian's source of QEMU 10.0 with the patches beside this script; Debian's binary
+#                         has no libcbor and so neither the machine nor the NSM device
 #   vhost-device-vsock    Debian's package: vsock between guests, and Unix sockets on the host
 #   bios/                 Debian's firmware
 #   vmlinuz, modules/     Debian's cloud kernel: AF_VSOCK and nsm as modules
@@ -13,7 +12,7 @@
 #   node, lib/            Node from npm and the C libraries that it needs, for both guests
 #   inputs.txt            every input: name, version, SHA-256
 #
-# A folder is named by the hash of this script, the patch and the versions that the mirror offers, so a newer package
+# A folder is named by the hash of this script, the patches and the versions that the mirror offers, so a newer package
 # makes a new one. When the mirror can not be reached the newest folder of this script is used.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,7 +45,7 @@ get() { APT_CONFIG=$apt/apt.conf "$@"; }
 version() { get apt-cache madison "$1" | awk -F'|' -v release="$2/main" '$3 ~ release && $3 ~ /Packages/ {gsub(/ /, "", $2); print $2; exit}'; }
 
 newest() { cat "$base/emulator-current" 2>/dev/null || true; }
-script=$(cat "$here/build.sh" "$here/nsm-sign.patch" | sha256sum | cut -c1-16)
+script=$(cat "$here/build.sh" "$here"/*.patch | sha256sum | cut -c1-16)
 if ! get apt-get update -qq >"$apt/update.log" 2>&1; then
   [[ $(newest) == *"emulator-$script-"* && -f $(newest)/inputs.txt ]] || die "the mirror can not be reached, see $apt/update.log"
   say "the mirror can not be reached; using what is there"
@@ -98,7 +97,7 @@ for library in ld-linux-x86-64.so.2 libc.so.6 libm.so.6 libdl.so.2 libpthread.so
   cp -L "$(find "$root" -name "$library" | head -n1)" "$work/out/lib/"
 done
 
-say "QEMU $qemu with nsm-sign.patch: some minutes"
+say "QEMU $qemu, patched: some minutes"
 build=(ninja-build pkg-config libglib2.0-dev libcbor-dev libgnutls28-dev libfdt-dev libpixman-1-dev zlib1g-dev flex bison python3-venv dpkg-dev xz-utils gcc)
 if ! dpkg -s "${build[@]}" >/dev/null 2>&1; then
   [ "$(id -u)" = 0 ] || die "needs the packages ${build[*]}; install them, or run as root"
@@ -111,10 +110,10 @@ fi
 {
   dpkg-source -x qemu_*.dsc "$work/qemu"
   cd "$work/qemu"
-  patch -p1 < "$here/nsm-sign.patch"
+  for patch in "$here"/*.patch; do patch -p1 < "$patch"; done
   mkdir build && cd build
   ../configure --python="$work/venv/bin/python3" --target-list=x86_64-softmmu --without-default-features \
-    --enable-system --enable-tcg --enable-kvm --enable-gnutls --enable-libcbor --enable-vhost-user --enable-fdt=system \
+    --enable-system --enable-tcg --enable-gnutls --enable-libcbor --enable-vhost-user --enable-fdt=system \
     --disable-docs --disable-werror --disable-download --disable-install-blobs
   ninja qemu-system-x86_64
 } >"$apt/qemu.log" 2>&1 || die "QEMU was not built, see $apt/qemu.log"

@@ -1,5 +1,5 @@
 /**
- * Drives a child process by JSON lines on its standard input and output.
+ * Drives a process by JSON lines: a child on its standard input and output, or whatever is behind a pair of streams.
  *
  *   → {"id":1,"method":"run","params":{…}}      ← {"id":1,"result":{…}}  or  {"id":1,"error":{"code","message",…}}
  *
@@ -54,40 +54,36 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** A child process and the way to talk to it. */
-export class ControlledProcess implements AsyncDisposable {
-  readonly #child: ChildProcess;
+/** Asks what `serveControl` answers, over any pair of streams. */
+export class ControlClient {
+  readonly #output: Writable;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
-  #exited: Promise<number | null>;
+  #failure: Error | undefined;
 
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    this.#exited = new Promise((resolve) => child.once("close", resolve));
-    if (!child.stdout) throw new TypeError("the child's standard output must be a pipe");
-    createInterface({ input: child.stdout }).on("line", (line) => this.#settle(line));
-    void this.#exited.then((code) => this.#fail(new Error(`the process ended with ${code ?? "a signal"}`)));
-    child.once("error", (error) => this.#fail(error));
-    child.stdin?.on("error", (error) => this.#fail(error));
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? -1;
-  }
-
-  /** Resolves with the exit code when the process has ended. */
-  get exited(): Promise<number | null> {
-    return this.#exited;
+  constructor(input: Readable, output: Writable) {
+    this.#output = output;
+    createInterface({ input })
+      .on("line", (line) => this.#settle(line))
+      .once("close", () => this.fail(new Error("the process has ended")));
+    output.on("error", (error) => this.fail(error));
   }
 
   /** @throws {ControlError} the process refused; `Error` when it is gone */
   async call<Result>(method: string, params: object = {}): Promise<Result> {
+    if (this.#failure) throw this.#failure;
     const id = this.#nextId++;
-    if (this.#child.exitCode !== null || !this.#child.stdin?.writable) throw new Error("the process has ended");
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.set(id, { resolve: (value) => resolve(value as Result), reject });
-      this.#child.stdin?.write(`${JSON.stringify({ id, method, params })}\n`);
+      this.#output.write(`${JSON.stringify({ id, method, params })}\n`);
     });
+  }
+
+  /** Refuses what waits and every later call; the first reason stays. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
   }
 
   #settle(line: string): void {
@@ -101,10 +97,36 @@ export class ControlledProcess implements AsyncDisposable {
     if (reply.error) waiting?.reject(new ControlError(reply.error.code, reply.error.message, reply.error.details));
     else waiting?.resolve(reply.result);
   }
+}
 
-  #fail(error: Error): void {
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+/** A child process and the way to talk to it. */
+export class ControlledProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #client: ControlClient;
+  readonly #exited: Promise<number | null>;
+
+  constructor(child: ChildProcess) {
+    const { stdin, stdout } = child;
+    if (!stdin || !stdout) throw new TypeError("the child's standard input and output must be pipes");
+    this.#child = child;
+    this.#client = new ControlClient(stdout, stdin);
+    this.#exited = new Promise((resolve) => child.once("close", resolve));
+    child.once("exit", (code) => this.#client.fail(new Error(`the process ended with ${code ?? "a signal"}`)));
+    child.once("error", (error) => this.#client.fail(error));
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  /** Resolves with the exit code when the process has ended. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  /** @throws {ControlError} the process refused; `Error` when it is gone */
+  async call<Result>(method: string, params: object = {}): Promise<Result> {
+    return this.#client.call(method, params);
   }
 
   /** Ends the standard input, waits 3 seconds for the process to follow, then kills it. */

@@ -2,7 +2,7 @@
  * Issues certificates the way AWS does for Nitro Enclaves (`profile.ts`), under a root made for one run.
  *
  * The names are AWS's, the keys are not: a verifier tells the two apart by the root's bytes, as it must. Private keys
- * can not be exported and never leave this folder. An authority is renewed when it would end before a new leaf;
+ * can not be exported and never leave this folder, unless a leaf's is asked for by a long name. An authority is renewed when it would end before a new leaf;
  * the root stays.
  *
  * @module
@@ -38,6 +38,8 @@ export interface PkiOptions {
   readonly instanceId: string;
   readonly now: () => Date;
   readonly randomBytes: (length: number) => Uint8Array;
+  /** For a device that signs in another process (QEMU's): its key then leaves this one. Default false. */
+  readonly dangerouslyExportLeafKeys?: boolean;
 }
 
 /** A leaf certificate, the key it vouches for, and its issuers. */
@@ -66,7 +68,7 @@ interface Authority {
 }
 
 export async function createPki(options: PkiOptions): Promise<MockPki> {
-  const { region, instanceId, now, randomBytes } = options;
+  const { region, instanceId, now, randomBytes, dangerouslyExportLeafKeys = false } = options;
   const root = await createRoot(randomBytes);
   const authorities = new Authorities(root, levelsOf(region, instanceId), randomBytes);
   return {
@@ -75,7 +77,7 @@ export async function createPki(options: PkiOptions): Promise<MockPki> {
       const notBefore = wholeSecond(now());
       const notAfter = new Date(notBefore.getTime() + LEAF_LIFE_MS);
       const chain = await authorities.covering(notBefore, notAfter);
-      const keys = await generateKeys();
+      const keys = await generateKeys(dangerouslyExportLeafKeys);
       const certificate = await X509CertificateGenerator.create({
         ...signedBy(chain.at(-1) ?? root),
         serialNumber: leafSerial(moduleId, notBefore),
@@ -181,8 +183,8 @@ function covers({ certificate }: Authority, notBefore: Date, notAfter: Date): bo
   return certificate.notBefore <= notBefore && certificate.notAfter >= notAfter;
 }
 
-function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return crypto.subtle.generateKey(CURVE, false, ["sign", "verify"]);
+function generateKeys(exportable = false): Promise<webcrypto.CryptoKeyPair> {
+  return crypto.subtle.generateKey(CURVE, exportable, ["sign", "verify"]);
 }
 
 function der(certificate: X509Certificate): Uint8Array {

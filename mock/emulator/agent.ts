@@ -1,0 +1,57 @@
+/**
+ * The one program of the emulated parent instance: it stands where an operator's shell and EC2's network would be.
+ *
+ *   heartbeat   vsock 9000            answers an enclave's 0xB7, as `nitro-cli run-enclave` does while one starts
+ *   command     vsock 9999, host      runs the parent; the connection is its standard input and output
+ *   network     tcp 127.0.0.1:<port>  a way to the same port of the host, for each port in the arguments
+ *
+ *   agent.mjs <program> <port>…
+ *
+ * The guest has no other network. It is an emulation: who reaches the host's Unix socket runs the parent.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream";
+import { createTcpTransport } from "../../transport/tcp.ts";
+import { createVsockTransport } from "../../transport/vsock.ts";
+import { AGENT_PORT, ANY_CID, HEARTBEAT_BYTE, HEARTBEAT_PORT, HOST_CID } from "./ports.ts";
+
+const [program = "", ...ports] = process.argv.slice(2);
+const anyone = createVsockTransport();
+const host = createVsockTransport({ allowedCids: [HOST_CID] });
+const tcp = createTcpTransport();
+
+function join(a: Duplex, b: Duplex): void {
+  // An end that breaks ends both; the error itself belongs to the two who talk.
+  pipeline(a, b, a, () => {
+    a.destroy();
+    b.destroy();
+  });
+}
+
+await anyone.listen({ kind: "vsock", cid: ANY_CID, port: HEARTBEAT_PORT }, (socket) => {
+  socket.once("data", (chunk: Uint8Array) => {
+    if (chunk[0] === HEARTBEAT_BYTE) socket.end(chunk.subarray(0, 1));
+    else socket.destroy();
+  });
+});
+
+await host.listen({ kind: "vsock", cid: ANY_CID, port: AGENT_PORT }, (socket) => {
+  const child = spawn(process.execPath, [program], { stdio: ["pipe", "pipe", "inherit"] });
+  child.once("exit", (code) => console.error(`agent: ${program} ended with ${code}`));
+  socket.once("close", () => child.kill());
+  socket.pipe(child.stdin);
+  child.stdout.pipe(socket);
+});
+
+for (const port of ports.map(Number)) {
+  await tcp.listen({ kind: "tcp", host: "127.0.0.1", port }, (socket) => {
+    anyone.connect({ kind: "vsock", cid: HOST_CID, port }).then(
+      (far) => join(socket, far),
+      () => socket.destroy(),
+    );
+  });
+}
+console.error("agent: ready");
