@@ -11,16 +11,24 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes check docs fuzz break mutate bench bench-peers clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-peers clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 node_modules/.stamp: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-node_modules/.built: node_modules/.stamp $(SOURCES)
+# The addon for AF_VSOCK and /dev/nsm. Mock mode does without, so a machine without a C compiler is not stopped here.
+node_modules/.native: node_modules/.stamp $(wildcard native/*.c native/*.h) native/build.sh
+	@if command -v $(or $(CC),cc) >/dev/null; then sh native/build.sh; \
+	else echo "make: no C compiler, so no vsock and no /dev/nsm; mock mode works without" >&2; fi
+	@touch $@
+
+native: node_modules/.native ## the addon for AF_VSOCK and /dev/nsm, from its source
+
+node_modules/.built: node_modules/.stamp node_modules/.native $(SOURCES)
 	npm run --silent build
 	@touch $@
 
@@ -40,6 +48,12 @@ $(CACHE)/deno-%/.stamp:
 
 test-nodes: node_modules/.built $(NODES:%=$(CACHE)/node-%/.stamp) $(CACHE)/deno-$(DENO)/.stamp ## the built verifier on all genuine documents in Node 20, 22, 24 and Deno
 	@node test/everywhere/nodes.mjs $(NODES:%=$(CACHE)/node-%/node_modules/.bin/node) $(CACHE)/deno-$(DENO)/node_modules/.bin/deno
+
+emulator: ## QEMU, kernel, firmware of the emulated enclave: got or built once, then cached (Debian; some minutes)
+	@emulator/build.sh
+
+test-emulated: node_modules/.built ## boots our own image: real kernel, AF_VSOCK, /dev/nsm; the suites and the demo run in it
+	CLOISTER_EMULATOR="$$(emulator/build.sh)" npx vitest run --config test/emulated/vitest.config.ts $(VITEST_FLAGS)
 
 check: node_modules/.stamp ## format, lint and types
 	npm run --silent check
@@ -68,4 +82,4 @@ bench-peers: node_modules/.built $(CACHE)/peers/.stamp ## the same beside other 
 	node dist/bench/verify.js $(CACHE)/peers
 
 clean: ## remove what was built
-	rm -rf dist node_modules coverage
+	rm -rf dist node_modules coverage native/prebuilds

@@ -18,7 +18,19 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "attest verify": async () => (await import("./commands/attest-verify.ts")).attestVerify,
   "attest inspect": async () => (await import("./commands/attest-inspect.ts")).attestInspect,
   "attest challenge": async () => (await import("./commands/attest-challenge.ts")).attestChallenge,
+  "eif build": async () => (await import("./commands/eif-build.ts")).eifBuild,
+  "eif rebuild": async () => (await import("./commands/eif-rebuild.ts")).eifRebuild,
   "eif measure": async () => (await import("./commands/eif-measure.ts")).eifMeasure,
+  "eif inspect": async () => (await import("./commands/eif-inspect.ts")).eifInspect,
+  "eif diff": async () => (await import("./commands/eif-diff.ts")).eifDiff,
+  "eif verify": async () => (await import("./commands/eif-verify.ts")).eifVerify,
+  "eif sign": async () => (await import("./commands/eif-sign.ts")).eifSign,
+  "eif extract": async () => (await import("./commands/eif-extract.ts")).eifExtract,
+  "enclave run": async () => (await import("./commands/enclave-run.ts")).enclaveRun,
+  "enclave list": async () => (await import("./commands/enclave-list.ts")).enclaveList,
+  "enclave describe": async () => (await import("./commands/enclave-describe.ts")).enclaveDescribe,
+  "enclave console": async () => (await import("./commands/enclave-console.ts")).enclaveConsole,
+  "enclave terminate": async () => (await import("./commands/enclave-terminate.ts")).enclaveTerminate,
 };
 
 const USAGE = `usage: cloister <command> [options]
@@ -27,7 +39,16 @@ const USAGE = `usage: cloister <command> [options]
   cloister attest verify FILE|- --policy POLICY.json   decide whether a document proves what a policy demands
   cloister attest inspect FILE|-                       show a document UNVERIFIED
   cloister attest challenge                            a fresh nonce
+  cloister eif build --platform P --output FILE ...    make an image, its manifest and its bill of materials
+  cloister eif rebuild --check MANIFEST                make it again and compare
   cloister eif measure FILE                            compute an image's PCRs
+  cloister eif inspect FILE                            show all that is in an image, and what is not measured
+  cloister eif diff LEFT RIGHT                         compare two images, also where their PCRs agree
+  cloister eif verify FILE --measurements JSON         decide whether an image is the expected one
+  cloister eif sign FILE --certificate PEM --key PEM   write a signed copy
+  cloister eif extract FILE FOLDER                     each section into a file
+  cloister enclave run FILE --platform P               start an image: nitro, emulated or mock
+  cloister enclave list --platform P                   and describe, console, terminate ID
 
   --help with a command explains it; --version; --debug shows the stack of an error
   exit codes: 0 accepted, 1 bug, 2 usage, 3 not authentic, 4 refused by policy, 5 unreachable, 6 host lacks something`;

@@ -154,6 +154,7 @@ function target(address: Address): RequestOptions {
     case "tcp":
       return { host: address.host, port: address.port };
     case "vsock":
+    case "hybrid":
       throw new TypeError("a client reaches an enclave through its parent, over TCP or a Unix socket");
     default:
       throw new TypeError(`not an address: ${address satisfies never}`);

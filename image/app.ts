@@ -8,17 +8,17 @@
  * @module
  */
 import { utf8 } from "../shared/bytes.ts";
-import { writeCpio } from "../shared/eif/cpio.ts";
+import { writeCpio } from "../shared/eif/cpio-write.ts";
 import type { Architecture } from "../shared/eif/layout.ts";
 import { type EifMeasurements, measureEif } from "../shared/eif/measure.ts";
-import type { EifMetadata } from "../shared/eif/metadata.ts";
 import { readEif } from "../shared/eif/read.ts";
 import { buildEif } from "../shared/eif/write.ts";
+import { imageMetadata } from "./identity.ts";
 
 export interface AppImageOptions {
   /** The application's files by relative path; `main.mjs` is started. */
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** Where the image runs. `mock` is all that this release builds. */
+  /** Where the image runs; `buildImage` is for the others. */
   readonly platform: "mock";
   /** Default `x86_64`. In the header, which no PCR measures. */
   readonly architecture?: Architecture;
@@ -41,7 +41,6 @@ const APP_FOLDER = "app";
 const KERNEL = utf8("placeholder kernel of a mock image: boots nowhere\n");
 const INIT = utf8("placeholder init of a mock image: the mock hypervisor starts app/main.mjs\n");
 const CMDLINE = "cloister.platform=mock";
-const BUILD_TIME = "1970-01-01T00:00:00Z";
 
 /**
  * @throws {RangeError} no `main.mjs`, or a path that is not plain and relative
@@ -58,23 +57,7 @@ export async function buildAppImage(options: AppImageOptions): Promise<AppImage>
     kernel: KERNEL,
     cmdline: CMDLINE,
     ramdisks: [writeCpio(new Map([["init", INIT]])), writeCpio(app)],
-    metadata: metadataOf(name, version, platform),
+    metadata: imageMetadata({ name, version, platform }),
   });
   return { eif, measurements: await measureEif(readEif(eif)) };
-}
-
-function metadataOf(name: string, version: string, platform: string): EifMetadata {
-  return {
-    ImageName: name,
-    ImageVersion: version,
-    BuildMetadata: {
-      BuildTime: BUILD_TIME,
-      BuildTool: "cloister",
-      BuildToolVersion: "0",
-      OperatingSystem: "none",
-      KernelVersion: "none",
-    },
-    DockerInfo: {},
-    CustomMetadata: { platform },
-  };
 }

@@ -3,13 +3,14 @@
  *
  * The entry hands the application its `Platform` and its configuration as values. Roots are in the image, so an image
  * that trusts other roots has other PCRs, by design. The application is `app.mjs` beside it and exports `main` and, for
- * the mock platform, `openNsmSocket`.
+ * the mock platform, `openNsmSocket`, for the others `openNsmDevice`.
  *
  * @module
  */
 import { utf8 } from "../shared/bytes.ts";
 
-export interface MockEntryOptions {
+/** What every entry file holds. */
+export interface EntryOptions {
   /** DER certificates that peers' attestation documents may chain to. */
   readonly attestationRoots: readonly Uint8Array[];
   /** PEM certificates that TLS servers must chain to. */
@@ -19,9 +20,42 @@ export interface MockEntryOptions {
 }
 
 /** The entry for mock mode: NSM on a Unix socket, and folders of Unix sockets where vsock would be. */
-export function mockEntry({ attestationRoots, tlsRoots, config }: MockEntryOptions): Uint8Array {
+export function mockEntry(options: EntryOptions): Uint8Array {
+  return writeEntry(options, {
+    open: "openNsmSocket",
+    nsm: `openNsmSocket("./nsm.sock")`,
+    parent: `{ kind: "unix", folder: "./parent" }`,
+    self: `{ kind: "unix", folder: "./self" }`,
+  });
+}
+
+/** The entry for an enclave that boots: `/dev/nsm`, and vsock with the parent at CID 3. */
+export function deviceEntry(options: EntryOptions): Uint8Array {
+  return writeEntry(options, {
+    open: "openNsmDevice",
+    nsm: "openNsmDevice()",
+    parent: `{ kind: "vsock", cid: 3 }`,
+    self: `{ kind: "vsock", cid: ${VMADDR_CID_ANY} }`,
+  });
+}
+
+/** Binds to whatever context id the enclave was given. Source: vsock(7). */
+const VMADDR_CID_ANY = 0xffff_ffff;
+
+/** The expressions in which platforms differ. */
+interface Differences {
+  readonly open: string;
+  readonly nsm: string;
+  readonly parent: string;
+  readonly self: string;
+}
+
+function writeEntry(
+  { attestationRoots, tlsRoots, config }: EntryOptions,
+  { open, nsm, parent, self }: Differences,
+): Uint8Array {
   const roots = attestationRoots.map((der) => toBase64(der));
-  return utf8(`import { main, openNsmSocket } from "./app.mjs";
+  return utf8(`import { main, ${open} } from "./app.mjs";
 
 const attestationRoots = ${JSON.stringify(roots, null, 2)};
 const tlsRoots = ${JSON.stringify(tlsRoots, null, 2)};
@@ -29,11 +63,11 @@ const config = ${JSON.stringify(config, null, 2)};
 
 await main(
   {
-    nsm: await openNsmSocket("./nsm.sock"),
+    nsm: await ${nsm},
     attestationRoots: attestationRoots.map((der) => Uint8Array.from(atob(der), (character) => character.charCodeAt(0))),
     tlsRoots,
-    parent: { kind: "unix", folder: "./parent" },
-    self: { kind: "unix", folder: "./self" },
+    parent: ${parent},
+    self: ${self},
   },
   config,
 );

@@ -5,7 +5,9 @@
  */
 
 export type { CpioEntry } from "../shared/eif/cpio.ts";
-export { readCpio, writeCpio } from "../shared/eif/cpio.ts";
+export { readCpio } from "../shared/eif/cpio.ts";
+export type { ArchiveEntry, ArchiveOwner } from "../shared/eif/cpio-write.ts";
+export { writeCpio } from "../shared/eif/cpio-write.ts";
 export type { Architecture, Eif, EifSection, SectionType } from "../shared/eif/layout.ts";
 export type { EifMeasurements } from "../shared/eif/measure.ts";
 export { measureEif } from "../shared/eif/measure.ts";
@@ -16,7 +18,7 @@ export type { EifContent } from "../shared/eif/write.ts";
 export { buildEif } from "../shared/eif/write.ts";
 export type { AppImage, AppImageOptions } from "./app.ts";
 export { buildAppImage } from "./app.ts";
-export type { MockEntryOptions } from "./entry.ts";
-export { mockEntry } from "./entry.ts";
+export type { EntryOptions } from "./entry.ts";
+export { deviceEntry, mockEntry } from "./entry.ts";
 export type { EifFileOptions } from "./file.ts";
 export { measureEifFile, readEifFile } from "./file.ts";

@@ -6,6 +6,10 @@
 
 export type { MockAws, MockAwsOptions } from "./aws/index.ts";
 export { newCredentials, startMockAws } from "./aws/index.ts";
+export type { EmulatedLauncherOptions } from "./launcher/emulated.ts";
+export { createEmulatedLauncher } from "./launcher/emulated.ts";
+export type { MockLauncherOptions } from "./launcher/mock.ts";
+export { createMockLauncher } from "./launcher/mock.ts";
 export type {
   EnclaveStatus,
   Hypervisor,

@@ -14,6 +14,8 @@ export type { EgressLimits, EgressOptions } from "./egress.ts";
 export { startEgress } from "./egress.ts";
 export type { IngressLimits, IngressOptions } from "./ingress.ts";
 export { startIngress } from "./ingress.ts";
+export type { NitroLauncherOptions } from "./launcher/nitro.ts";
+export { createNitroLauncher } from "./launcher/nitro.ts";
 export type { LogLevel, LogRecord, LogSink, LogSinkOptions, LogValue } from "./log-sink.ts";
 export { startLogSink } from "./log-sink.ts";
 export type { Direction, ParentEvent, ParentLog, RunningService, Service, ServiceStats, Tap } from "./observe.ts";

@@ -25,10 +25,11 @@ export const FUNCTION: FieldRule = { expected: "a function", accepts: (value) =>
 export const TEXT: FieldRule = { expected: "a string", accepts: (value) => typeof value === "string" && value !== "" };
 export const LIST: FieldRule = { expected: "an array", accepts: Array.isArray };
 export const PEER: FieldRule = {
-  expected: 'a peer: {kind: "unix", folder} or {kind: "vsock", cid}',
+  expected: 'a peer: {kind: "unix", folder}, {kind: "vsock", cid} or {kind: "hybrid", path}',
   accepts: (value) =>
     isObject(value) &&
     ((value["kind"] === "unix" && typeof value["folder"] === "string" && value["folder"] !== "") ||
+      (value["kind"] === "hybrid" && typeof value["path"] === "string" && value["path"] !== "") ||
       (value["kind"] === "vsock" && Number.isInteger(value["cid"]))),
 };
 export const ADDRESS: FieldRule = {

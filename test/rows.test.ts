@@ -1,5 +1,5 @@
 /**
- * Every row of the reference table of negative cases (§2, verification of documents) has a test of its id that would run,
+ * Every row of the reference table of negative cases (§2 documents, §3.2 images, §3.3 vsock and NSM) has a test of its id that would run,
  * or stands in rows.json as judged wrong, with the reason. Ids are read from the titles that vitest itself collects, so a
  * row in a comment, in a skipped test or in a table that no test reads does not count.
  */
@@ -14,12 +14,16 @@ type Entry =
   | { readonly id: string; readonly "covered by": "automatic" }
   | { readonly id: string; readonly "judged wrong": string };
 
-const FOLDERS = ["test/attestation", "test/conformance", "test/cbor"];
+const FOLDERS = [
+  ...["test/attestation", "test/conformance", "test/cbor"],
+  ...["test/eif", "test/image", "test/transport", "test/native", "test/nsm", "test/fuzz"],
+];
 const root = fileURLToPath(new URL("..", import.meta.url));
 const entries = JSON.parse(readFileSync(new URL("rows.json", import.meta.url), "utf8")) as readonly Entry[];
 
 /** How many rows each letter has in the table. */
-const COUNTS = { B: 31, C: 21, S: 12, D: 36, X: 45, T: 10, N: 10, P: 13 } as const;
+const COUNTS = { B: 31, C: 21, S: 12, D: 36, X: 45, T: 10, N: 10, P: 13, E: 34, V: 20, NSM: 8 } as const;
+const ROW_ID = /\b(?:[BCSDXTNPEV]|NSM)\d\d\b/g;
 
 /** Full titles of the tests that would run; vitest leaves out those that are skipped. */
 function collectTitles(): string[] {
@@ -43,16 +47,16 @@ describe("rows of the reference table", () => {
     const ids = entries.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     for (const [letter, count] of Object.entries(COUNTS)) {
-      expect(ids.filter((id) => id.startsWith(letter)).length, letter).toBe(count);
+      expect(ids.filter((id) => id.replace(/\d+$/, "") === letter).length, letter).toBe(count);
     }
   });
 
   test.skipIf(!hasVectors)("each row is a test, or judged wrong with a reason (needs the reference vectors)", () => {
     expect(titles.length).toBeGreaterThan(1_000);
-    const declared = new Set(titles.flatMap((title) => title.match(/\b[BCSDXTNP]\d\d\b/g) ?? []));
+    const declared = new Set(titles.flatMap((title) => title.match(ROW_ID) ?? []));
     const judged = entries.filter((entry) => "judged wrong" in entry);
     const covered = entries.filter((entry) => "covered by" in entry && declared.has(entry.id));
-    process.stdout.write(`attestation rows: ${covered.length + judged.length} of ${entries.length}`);
+    process.stdout.write(`rows: ${covered.length + judged.length} of ${entries.length}`);
     process.stdout.write(` (${covered.length} by tests, ${judged.length} judged wrong)\n`);
     const missing = entries.filter((entry) => "covered by" in entry && !declared.has(entry.id)).map(({ id }) => id);
     expect(missing).toEqual([]);

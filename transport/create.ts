@@ -3,17 +3,24 @@
  *
  * @module
  */
-import { TransportError } from "../shared/errors/index.ts";
-import { type Address, formatAddress } from "../shared/transport/address.ts";
+import type { Address } from "../shared/transport/address.ts";
 import type { Transport } from "../shared/transport/transport.ts";
+import { createHybridTransport } from "./hybrid.ts";
 import { createTcpTransport, type TcpTransportOptions } from "./tcp.ts";
 import { createUnixTransport } from "./unix.ts";
+import { createVsockTransport } from "./vsock.ts";
+
+export interface TransportOptions extends TcpTransportOptions {
+  /**
+   * The driver for `vsock://` addresses, for listeners that name the peers they take and for hosts that choose another.
+   * Default: ours, for any peer.
+   */
+  readonly vsock?: Transport;
+}
 
 /**
- * Makes a transport over Unix sockets and loopback TCP.
- *
- * Addresses of kind `vsock` are refused with `ERR_TRANSPORT_UNSUPPORTED`: the native driver for AF_VSOCK comes with a
- * later release.
+ * Makes a transport over vsock, hybrid vsock, Unix sockets and loopback TCP. The native binding is loaded when the first
+ * vsock address is used; a host without it is refused then, with `ERR_TRANSPORT_UNSUPPORTED`.
  *
  * @example
  * ```ts
@@ -21,20 +28,21 @@ import { createUnixTransport } from "./unix.ts";
  * const socket = await transport.connect(parseAddress("tcp://127.0.0.1:8443"), { timeoutMs: 2_000 });
  * ```
  */
-export function createTransport(options: TcpTransportOptions = {}): Transport {
+export function createTransport(options: TransportOptions = {}): Transport {
   const unix = createUnixTransport();
+  const hybrid = createHybridTransport();
+  const { vsock = createVsockTransport() } = options;
   const tcp = createTcpTransport(options);
   const driver = (address: Address): Transport => {
     switch (address.kind) {
       case "unix":
         return unix;
+      case "hybrid":
+        return hybrid;
       case "tcp":
         return tcp;
       case "vsock":
-        throw new TransportError("ERR_TRANSPORT_UNSUPPORTED", {
-          address: formatAddress(address),
-          reason: "the native AF_VSOCK driver comes with a later release",
-        });
+        return vsock;
       default:
         throw new TypeError(`not an address: ${JSON.stringify(address satisfies never)}`);
     }

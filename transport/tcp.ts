@@ -22,14 +22,14 @@ export function createTcpTransport(options: TcpTransportOptions = {}): Transport
   return {
     async connect(address, connectOptions = {}) {
       const { host, port } = endpointOf(address, anywhere);
-      return connectSocket({ host, port, noDelay: true }, address, connectOptions);
+      return connectSocket({ host, port, noDelay: true }, { ...connectOptions, address });
     },
     async listen(address, onConnection) {
       const { host, port } = endpointOf(address, anywhere);
       const located = (server: Server): Address => {
         return { kind: "tcp", host, port: (server.address() as AddressInfo).port };
       };
-      return listenSocket(address, (server) => server.listen({ host, port }), located, onConnection);
+      return listenSocket({ address, bind: (server) => server.listen({ host, port }), located }, onConnection);
     },
   };
 }

@@ -23,17 +23,17 @@ const PROBE_TIMEOUT_MS = 1_000;
 export function createUnixTransport(): Transport {
   return {
     async connect(address, options = {}) {
-      return connectSocket({ path: pathOf(address) }, address, options);
+      return connectSocket({ path: pathOf(address) }, { ...options, address });
     },
     async listen(address, onConnection) {
       const path = pathOf(address);
       try {
-        return await listenAt(path, address, onConnection);
+        return await listenAt({ path, address }, onConnection);
       } catch (error) {
         const inUse = isTransportError(error) && "reason" in error.details && error.details.reason === "EADDRINUSE";
         if (!inUse || !(await isStale(path, address))) throw error;
         await unlink(path);
-        return await listenAt(path, address, onConnection);
+        return await listenAt({ path, address }, onConnection);
       }
     },
   };
@@ -41,23 +41,30 @@ export function createUnixTransport(): Transport {
 
 function pathOf(address: Address): string {
   if (address.kind !== "unix") throw new TypeError(`the unix driver got a ${address.kind} address`);
-  const bytes = Buffer.byteLength(address.path);
-  if (bytes < 1 || bytes > PATH_BYTES_MAX || address.path.includes("\0")) {
+  return socketPath(address.path, address);
+}
+
+/**
+ * Refuses a path that is not the name of a socket.
+ *
+ * @throws {TransportError} `ERR_TRANSPORT_ADDRESS_INVALID`
+ */
+export function socketPath(path: string, address: Address): string {
+  const bytes = Buffer.byteLength(path);
+  if (bytes < 1 || bytes > PATH_BYTES_MAX || path.includes("\0")) {
     throw new TransportError("ERR_TRANSPORT_ADDRESS_INVALID", {
       address: formatAddress(address),
       rule: `a socket's path has 1 to ${PATH_BYTES_MAX} bytes and no NUL, this has ${bytes}`,
     });
   }
-  return address.path;
+  return path;
 }
 
-function listenAt(path: string, address: Address, onConnection: (socket: Duplex) => void): Promise<Listener> {
-  return listenSocket(
-    address,
-    (server) => bindPrivately(server, path),
-    () => address,
-    onConnection,
-  );
+function listenAt(
+  { path, address }: { readonly path: string; readonly address: Address },
+  onConnection: (socket: Duplex) => void,
+): Promise<Listener> {
+  return listenSocket({ address, bind: (server) => bindPrivately(server, path), located: () => address }, onConnection);
 }
 
 /** Node binds inside `listen`, before it returns: the umask covers exactly that call. A worker has no umask to set. */
@@ -79,7 +86,7 @@ function bindPrivately(server: Server, path: string): void {
 async function isStale(path: string, address: Address): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false;
   try {
-    const socket = await connectSocket({ path }, address, { timeoutMs: PROBE_TIMEOUT_MS });
+    const socket = await connectSocket({ path }, { address, timeoutMs: PROBE_TIMEOUT_MS });
     socket.destroy();
     return false;
   } catch (error) {

@@ -3,28 +3,38 @@
  *
  * @module
  */
-import { measureEifFile } from "../../image/index.ts";
-import { toHex } from "../../shared/bytes.ts";
+import { inspectEifFile } from "../../image/file.ts";
+import { measuredSections } from "../../shared/eif/expected.ts";
 import { readArguments } from "../arguments.ts";
 import type { Terminal } from "../terminal.ts";
+import { measurementsJson, pcrsOf, tellFindings } from "./eif-text.ts";
 
-const MEASURE_USAGE = `usage: cloister eif measure FILE [--json]
+const MEASURE_USAGE = `usage: cloister eif measure FILE [--allow-nonstandard] [--json]
 
-  prints PCR0, PCR1 and PCR2 as the Nitro hypervisor will measure them; 96 hex digits each
+  prints PCR0, PCR1 and PCR2 as the Nitro hypervisor will measure them, PCR8 where the image is signed; 96 hex digits each
+  --json                what nitro-cli prints, and the section table: an input of "eif verify --measurements"
+  --allow-nonstandard   measures what the strict reader refuses, as AWS's reader would; what is wrong goes to stderr
 
-  example: cloister eif measure app.eif`;
+  example: cloister eif measure app.eif --json > expected.json`;
 
-export async function eifMeasure(args: readonly string[], { print }: Terminal): Promise<number> {
+export async function eifMeasure(args: readonly string[], terminal: Terminal): Promise<number> {
   const boolean = { type: "boolean" } as const;
-  const options = { json: boolean, help: boolean };
+  const options = { json: boolean, help: boolean, "allow-nonstandard": boolean };
   const { values, positionals } = readArguments(args, { options, operands: 1, usage: MEASURE_USAGE });
+  const { print } = terminal;
   if (values["help"]) {
     print(MEASURE_USAGE);
     return 0;
   }
-  const { pcr0, pcr1, pcr2 } = await measureEifFile(positionals[0] ?? "");
-  const pcrs = { PCR0: toHex(pcr0), PCR1: toHex(pcr1), PCR2: toHex(pcr2) };
-  if (values["json"]) print(JSON.stringify(pcrs));
-  else for (const [name, value] of Object.entries(pcrs)) print(`${name} ${value}`);
+  const allowNonstandard = values["allow-nonstandard"] === true;
+  const image = await inspectEifFile(positionals[0] ?? "", { allowNonstandard });
+  tellFindings(
+    image.findings.filter(({ severity }) => severity === "error"),
+    terminal,
+  );
+  const { measurements } = image;
+  if (values["json"]) {
+    print(JSON.stringify({ Measurements: measurementsJson(measurements), Sections: measuredSections(image.sections) }));
+  } else for (const [name, value] of Object.entries(pcrsOf(measurements))) print(`${name} ${value}`);
   return 0;
 }

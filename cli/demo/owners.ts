@@ -13,8 +13,11 @@ import type { Canary } from "./canary.ts";
 import { ENCLAVE_ROLE, type Owner, roleArn } from "./cast.ts";
 import type { World } from "./world.ts";
 
+/** All that an owner needs of the world: a way to KMS under a role. */
+type KmsAccess = Pick<World, "kms">;
+
 /** A key whose policy lets nobody decrypt yet: the image that may is not built. */
-export async function createKey(world: World, owner: Owner): Promise<string> {
+export async function createKey(world: KmsAccess, owner: Owner): Promise<string> {
   const administrator = roleArn(owner.accountId, "key-admin");
   const { KeyMetadata } = await world.kms(owner.accountId, "key-admin", owner.region).createKey({
     Description: `${owner.dataset} for the joint analysis`,
@@ -25,7 +28,12 @@ export async function createKey(world: World, owner: Owner): Promise<string> {
 }
 
 /** Measures the image file itself rather than believing anybody's numbers, and pins the key to it. */
-export async function gateKey(world: World, owner: Owner, keyArn: string, eifPath: string): Promise<ImageRegisters> {
+export async function gateKey(
+  world: KmsAccess,
+  owner: Owner,
+  keyArn: string,
+  eifPath: string,
+): Promise<ImageRegisters> {
   const { pcr0, pcr1, pcr2 } = await measureEifFile(eifPath);
   const image = { pcr0: toHex(pcr0), pcr1: toHex(pcr1), pcr2: toHex(pcr2) };
   const administrator = roleArn(owner.accountId, "key-admin");
@@ -44,7 +52,12 @@ export interface SealedData {
 }
 
 /** Seals a table, with one row more that nobody else can know. */
-export async function sealTable(world: World, owner: Owner, keyArn: string, table: Uint8Array): Promise<SealedData> {
+export async function sealTable(
+  world: KmsAccess,
+  owner: Owner,
+  keyArn: string,
+  table: Uint8Array,
+): Promise<SealedData> {
   const marker = `canary-${randomBytes(24).toString("base64url")}`;
   const row =
     owner.dataset === "flights"

@@ -24,6 +24,7 @@ import { createTransport } from "../../transport/index.ts";
 import { QUERY_NAMES, runQuery } from "./queries.ts";
 import { TableStore, type TableStoreOptions } from "./store.ts";
 
+export { openNsmDevice } from "../../enclave/nsm/device.ts";
 export { openNsmSocket } from "../../enclave/nsm/socket.ts";
 
 /** Measured with the image. */

@@ -28,6 +28,8 @@ export const EIF_SECTIONS_MAX = 32;
 export const EIF_RAMDISKS_MAX = 16;
 /** Metadata is not measured and is parsed as JSON, so it is kept small. */
 export const EIF_METADATA_MAX: number = 1024 * 1024;
+/** One certificate and one signature, two bytes a byte: a few kilobytes in earnest. */
+export const EIF_SIGNATURE_MAX: number = 64 * 1024;
 
 /** Where each header field stands, in bytes. */
 export const EIF_FIELD = {

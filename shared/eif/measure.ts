@@ -20,6 +20,8 @@ export interface EifMeasurements {
   readonly pcr0: Uint8Array;
   readonly pcr1: Uint8Array;
   readonly pcr2: Uint8Array;
+  /** Of the signing certificate; absent where the image is not signed. */
+  readonly pcr8?: Uint8Array;
 }
 
 export async function measureEif(eif: Pick<Eif, "kernel" | "cmdline" | "ramdisks">): Promise<EifMeasurements> {

@@ -9,6 +9,7 @@ import { DATA_TABLE } from "./data.ts";
 import { EIF_TABLE } from "./eif.ts";
 import { ENCODING_TABLE } from "./encoding.ts";
 import { KMS_TABLE } from "./kms.ts";
+import { LAUNCHER_TABLE } from "./launcher.ts";
 import { NSM_TABLE } from "./nsm.ts";
 import type { RefusalKind } from "./toolkit-error.ts";
 import { TRANSPORT_TABLE } from "./transport.ts";
@@ -25,6 +26,8 @@ export type { AnyEncodingError, EncodingCode, EncodingRefusals } from "./encodin
 export { EncodingError, isEncodingError } from "./encoding.ts";
 export type { AnyKmsError, KmsCode, KmsRefusals } from "./kms.ts";
 export { isKmsError, KmsError } from "./kms.ts";
+export type { AnyLauncherError, LauncherCode, LauncherRefusals } from "./launcher.ts";
+export { isLauncherError, LauncherError } from "./launcher.ts";
 export type { AnyNsmError, NsmCode, NsmRefusals } from "./nsm.ts";
 export { isNsmError, NsmError } from "./nsm.ts";
 export { RemoteError } from "./remote.ts";
@@ -43,6 +46,7 @@ export const ERROR_CODES: Readonly<Record<string, RefusalKind>> = Object.freeze(
       EIF_TABLE,
       ENCODING_TABLE,
       KMS_TABLE,
+      LAUNCHER_TABLE,
       NSM_TABLE,
       TRANSPORT_TABLE,
     ].flatMap((table) => Object.entries(table).map(([code, entry]) => [code, entry.kind])),

@@ -20,6 +20,8 @@ export interface TransportRefusals {
   readonly ERR_TRANSPORT_FRAME_INVALID: { readonly rule: string };
   /** Refused before a byte is allocated. Sizes in bytes. */
   readonly ERR_TRANSPORT_FRAME_TOO_LARGE: { readonly maximum: number; readonly announced: number };
+  /** Connected to another peer than the one asked for. */
+  readonly ERR_TRANSPORT_PEER_MISMATCH: { readonly address: string; readonly actual: string };
   /** The peer went away in the middle. */
   readonly ERR_TRANSPORT_CLOSED: { readonly address: string };
   /** This build or this host has no driver for the address. */
@@ -34,6 +36,10 @@ export interface TransportRefusals {
   readonly ERR_TRANSPORT_REQUEST_REFUSED: { readonly method: string; readonly refusal: string };
   /** What answers on the egress port does not speak HTTP CONNECT. */
   readonly ERR_TRANSPORT_PROXY_INVALID: { readonly rule: string };
+  /** What listens on a guest's Unix socket does not speak the convention of hybrid vsock. */
+  readonly ERR_TRANSPORT_HYBRID_INVALID: { readonly address: string; readonly rule: string };
+  /** The peer sent more than may wait unread, over a binding that can not be told to pause. Size in bytes. */
+  readonly ERR_TRANSPORT_UNREAD: { readonly maximum: number };
   /** TLS did not come about, or the certificate is not one this side trusts. `reason` is OpenSSL's or Node's code. */
   readonly ERR_TRANSPORT_TLS_REFUSED: { readonly host: string; readonly port: number; readonly reason: string };
   /** The parent's credentials have another form, or are out of date. Never holds a value. */
@@ -59,6 +65,10 @@ export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
     kind: "not authentic",
     message: (d) => `a frame may have ${d.maximum} bytes, the peer announced ${d.announced}`,
   },
+  ERR_TRANSPORT_PEER_MISMATCH: {
+    kind: "not authentic",
+    message: (d) => `asked for ${d.address}, and ${d.actual} answered`,
+  },
   ERR_TRANSPORT_CLOSED: {
     kind: "unreachable",
     message: (d) => `${d.address} closed the connection before it answered`,
@@ -77,6 +87,14 @@ export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
   ERR_TRANSPORT_PROXY_INVALID: {
     kind: "not authentic",
     message: (d) => `the egress proxy does not speak HTTP CONNECT: ${d.rule}`,
+  },
+  ERR_TRANSPORT_HYBRID_INVALID: {
+    kind: "not authentic",
+    message: (d) => `${d.address} does not lead to a guest: ${d.rule}`,
+  },
+  ERR_TRANSPORT_UNREAD: {
+    kind: "unreachable",
+    message: (d) => `more than ${d.maximum} bytes waited to be read, and the binding can not make the peer wait`,
   },
   ERR_TRANSPORT_TLS_REFUSED: {
     kind: "not authentic",

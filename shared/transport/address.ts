@@ -3,9 +3,11 @@
  *
  *   vsock://3:8001                 AF_VSOCK, context id and port
  *   unix:///run/x.sock             a Unix socket (unix://./x.sock is relative to the working directory)
+ *   vsock+unix:///run/vm.sock:8080 vsock of a guest on this host, through its monitor's Unix socket ("hybrid")
  *   tcp://127.0.0.1:8443           TCP
  *
- * A `Peer` is an address without the port: a vsock context, or a folder in which each port is a Unix socket.
+ * A `Peer` is an address without the port: a vsock context, a folder in which each port is a Unix socket, or the socket
+ * of a guest's monitor.
  *
  * @module
  */
@@ -14,13 +16,16 @@ import { TransportError } from "../errors/transport.ts";
 export type Address =
   | { readonly kind: "vsock"; readonly cid: number; readonly port: number }
   | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "hybrid"; readonly path: string; readonly port: number }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
 export type Peer =
   | { readonly kind: "vsock"; readonly cid: number }
-  | { readonly kind: "unix"; readonly folder: string };
+  | { readonly kind: "unix"; readonly folder: string }
+  | { readonly kind: "hybrid"; readonly path: string };
 
 const U32_MAX = 0xffff_ffff;
+const EXPECTED = "expected vsock://<cid>:<port>, unix://<path>, vsock+unix://<path>:<port> or tcp://<host>:<port>";
 
 function invalid(address: string, rule: string): TransportError {
   return new TransportError("ERR_TRANSPORT_ADDRESS_INVALID", { address, rule });
@@ -38,13 +43,13 @@ function integer(text: string, maximum: number): number | undefined {
  * @throws {TransportError} `ERR_TRANSPORT_ADDRESS_INVALID`
  */
 export function parseAddress(url: string): Address {
-  const unix = /^unix:\/\/(\/?.+)$/.exec(url);
-  if (unix?.[1] !== undefined) {
-    if (unix[1].includes("\0")) throw invalid(url, "a path has no NUL byte");
-    return { kind: "unix", path: unix[1] };
+  const unix = /^(vsock\+)?unix:\/\/(.+)$/s.exec(url);
+  if (unix?.[2] !== undefined) {
+    if (unix[2].includes("\0")) throw invalid(url, "a path has no NUL byte");
+    return unix[1] === undefined ? { kind: "unix", path: unix[2] } : parseHybrid(url, unix[2]);
   }
   const match = /^(vsock|tcp):\/\/(\[[0-9a-f:.]+\]|[^:/[\]@]+):([0-9]+)$/i.exec(url);
-  if (!match) throw invalid(url, "expected vsock://<cid>:<port>, unix://<path> or tcp://<host>:<port>");
+  if (!match) throw invalid(url, EXPECTED);
   const [, kind, name = "", digits = ""] = match;
   if (kind === "vsock") {
     const cid = integer(name, U32_MAX);
@@ -57,6 +62,14 @@ export function parseAddress(url: string): Address {
   return { kind: "tcp", host: name.replace(/^\[|\]$/g, ""), port };
 }
 
+/** The last colon divides: a path may hold others. */
+function parseHybrid(url: string, text: string): Address {
+  const colon = text.lastIndexOf(":");
+  const port = integer(text.slice(colon + 1), U32_MAX);
+  if (colon < 1 || port === undefined) throw invalid(url, "a path, then a colon and a port of 32 bits");
+  return { kind: "hybrid", path: text.slice(0, colon), port };
+}
+
 /** The URL form of an address; `parseAddress` inverts it. */
 export function formatAddress(address: Address): string {
   switch (address.kind) {
@@ -64,6 +77,8 @@ export function formatAddress(address: Address): string {
       return `vsock://${address.cid}:${address.port}`;
     case "unix":
       return `unix://${address.path}`;
+    case "hybrid":
+      return `vsock+unix://${address.path}:${address.port}`;
     case "tcp":
       return `tcp://${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
     default:
@@ -71,10 +86,28 @@ export function formatAddress(address: Address): string {
   }
 }
 
+/**
+ * Refuses what is no vsock port: a mistake of the program, not of a peer.
+ *
+ * @throws {TypeError} not a number
+ * @throws {RangeError} not an integer of 32 bits
+ */
+export function checkVsockPort(port: unknown): void {
+  if (typeof port !== "number") throw new TypeError(`a vsock port is a number, not a ${typeof port}`);
+  if (!Number.isInteger(port) || port < 0 || port > U32_MAX) throw new RangeError(`not a vsock port: ${port}`);
+}
+
 /** The address of one port of a peer. */
 export function addressOf(peer: Peer, port: number): Address {
-  if (!Number.isInteger(port) || port < 0 || port > U32_MAX) throw new RangeError(`not a vsock port: ${port}`);
-  return peer.kind === "vsock"
-    ? { kind: "vsock", cid: peer.cid, port }
-    : { kind: "unix", path: `${peer.folder}/${port}` };
+  checkVsockPort(port);
+  switch (peer.kind) {
+    case "vsock":
+      return { kind: "vsock", cid: peer.cid, port };
+    case "unix":
+      return { kind: "unix", path: `${peer.folder}/${port}` };
+    case "hybrid":
+      return { kind: "hybrid", path: peer.path, port };
+    default:
+      throw new TypeError(`not a peer: ${peer satisfies never}`);
+  }
 }

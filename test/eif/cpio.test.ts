@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat, utf8 } from "../../shared/bytes.ts";
-import { readCpio, writeCpio } from "../../shared/eif/cpio.ts";
+import { readCpio } from "../../shared/eif/cpio.ts";
+import { writeCpio } from "../../shared/eif/cpio-write.ts";
 import { isEifError } from "../../shared/errors/eif.ts";
 import { verdict } from "./craft.ts";
 

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { openDigests } from "../../image/eif-digests.ts";
 import { concat, utf8 } from "../../shared/bytes.ts";
 import { crc32 } from "../../shared/eif/crc32.ts";
+import type { EifDigests } from "../../shared/eif/digest-source.ts";
 import { EIF_FIELD, EIF_HEADER_BYTES } from "../../shared/eif/layout.ts";
 import type { EifMetadata } from "../../shared/eif/metadata.ts";
 import { buildEif, type EifContent } from "../../shared/eif/write.ts";
@@ -31,6 +33,9 @@ export const content: EifContent = {
   ramdisks: [utf8("init"), utf8("app")],
   metadata,
 };
+
+/** Node's digests in this thread; nothing to dispose of. */
+export const nodeDigests: EifDigests = openDigests(0);
 
 /** Sections: 0 kernel, 1 cmdline, 2 metadata, 3 and 4 ramdisks. */
 export const baseline: () => Uint8Array = () => buildEif(content);

@@ -7,27 +7,16 @@ import type { Address } from "../../shared/transport/address.ts";
 import { createTransport } from "../../transport/create.ts";
 import { createTcpTransport } from "../../transport/tcp.ts";
 import { createUnixTransport } from "../../transport/unix.ts";
+import { createVsockTransport } from "../../transport/vsock.ts";
 import { describeTransport } from "./describe-transport.ts";
+import { describeDriver, tcpPlace } from "./drivers-under-test.ts";
 import { codeOf, scratchFolder } from "./streams.ts";
 
 const folder = scratchFolder();
 let places = 0;
 const unixPlace = (): Address => ({ kind: "unix", path: join(folder, `${++places}`) });
-const tcpPlace = (): Address => ({ kind: "tcp", host: "127.0.0.1", port: 0 });
 
-/** A port that was free a moment ago. */
-async function freedPort(): Promise<Address> {
-  const listener = await createTcpTransport().listen(tcpPlace(), () => {});
-  await listener.close();
-  return listener.address;
-}
-
-describeTransport("unix", () => ({
-  transport: createUnixTransport(),
-  place: unixPlace,
-  nowhere: async () => unixPlace(),
-}));
-describeTransport("tcp", () => ({ transport: createTcpTransport(), place: tcpPlace, nowhere: freedPort }));
+for (const name of ["memory", "unix", "tcp", "hybrid"] as const) describeDriver(name);
 describeTransport("by address: unix", () => ({
   transport: createTransport(),
   place: unixPlace,
@@ -105,10 +94,24 @@ describe("tcp", () => {
 });
 
 describe("createTransport", () => {
-  test("V20: vsock has no driver here, and says so", async () => {
-    const address: Address = { kind: "vsock", cid: 3, port: 8001 };
-    expect(await codeOf(createTransport().connect(address))).toBe("ERR_TRANSPORT_UNSUPPORTED");
-    expect(await codeOf(createTransport().listen(address, () => {}))).toBe("ERR_TRANSPORT_UNSUPPORTED");
+  test("V20: without the native binding a vsock address is refused when it is used, and the others work", async () => {
+    const vsock = createVsockTransport({ nativePath: join(folder, "none.node") });
+    const transport = createTransport({ vsock });
+    const address: Address = { kind: "vsock", cid: 1, port: 8001 };
+    expect(await codeOf(transport.connect(address))).toBe("ERR_TRANSPORT_UNSUPPORTED");
+    expect(await codeOf(transport.listen(address, () => {}))).toBe("ERR_TRANSPORT_UNSUPPORTED");
+    await (await transport.listen(unixPlace(), () => {})).close();
+  });
+
+  test("an attempt that has ended leaves no timer behind", async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+    const transport = createUnixTransport();
+    const listener = await transport.listen(unixPlace(), () => {});
+    const before = timers();
+    (await transport.connect(listener.address)).destroy();
+    await transport.connect(unixPlace()).catch(() => {});
+    expect(timers()).toBe(before);
+    await listener.close();
   });
 
   test("a driver refuses another driver's address", async () => {

@@ -1,0 +1,3 @@
+import { describeDriver } from "../../transport/drivers-under-test.ts";
+
+describeDriver("memory");

@@ -1,0 +1,179 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { eifBuild } from "../../cli/commands/eif-build.ts";
+import { eifRebuild } from "../../cli/commands/eif-rebuild.ts";
+import { nitroRoots } from "../../image/building.ts";
+import { measureEifFile, readCpio, readEifFile } from "../../image/index.ts";
+import { toHex } from "../../shared/bytes.ts";
+import { verdict } from "../eif/craft.ts";
+import { fakeElf, fakeKernel, unpack } from "./craft-boot.ts";
+
+let home: string;
+let printed: string[];
+const terminal = {
+  print: (text: string) => void printed.push(text),
+  tell: () => {},
+  paint: (_: unknown, text: string) => text,
+  debug: false,
+};
+const at = (name: string) => join(home, name);
+const run = (...args: readonly string[]) => eifBuild(args, terminal);
+
+beforeEach(() => {
+  printed = [];
+  home = mkdtempSync(join(tmpdir(), "command-"));
+  mkdirSync(at("app"));
+  mkdirSync(at("blobs"));
+  mkdirSync(at("mods"));
+  mkdirSync(at("lib"));
+  writeFileSync(at("app/app.mjs"), "export {}");
+  const roots = {
+    attestationRoots: nitroRoots().attestationRoots.map((der) => Buffer.from(der).toString("base64")),
+    tlsRoots: nitroRoots().tlsRoots,
+  };
+  writeFileSync(at("roots.json"), JSON.stringify(roots));
+  writeFileSync(at("config.json"), '{"measured": true}');
+  writeFileSync(at("node"), fakeElf({ loader: "/lib64/ld.so.2" }));
+  writeFileSync(at("lib/ld.so.2"), fakeElf({}));
+  writeFileSync(at("init"), "init");
+  writeFileSync(at("blobs/bzImage"), fakeKernel());
+  writeFileSync(at("blobs/cmdline"), "reboot=k panic=30\n");
+  writeFileSync(at("blobs/nsm.ko"), "nsm");
+  const modules = [
+    "vsock",
+    "vmw_vsock_virtio_transport_common",
+    "vsock_loopback",
+    "virtio_mmio",
+    "vmw_vsock_virtio_transport",
+    "nsm",
+  ];
+  for (const name of modules) writeFileSync(at(`mods/${name}.ko`), name);
+});
+afterEach(() => rmSync(home, { recursive: true }));
+
+const node = () => [
+  "--app",
+  at("app"),
+  "--node",
+  at("node"),
+  "--libraries",
+  at("lib"),
+  "--native",
+  "none",
+  "--init",
+  at("init"),
+];
+const nitro = () => ["--platform", "nitro", "--blobs", at("blobs"), ...node()];
+const emulated = () => [
+  "--platform",
+  "emulated",
+  "--kernel",
+  at("blobs/bzImage"),
+  "--modules",
+  at("mods"),
+  "--roots",
+  at("roots.json"),
+  ...node(),
+];
+
+describe("cloister eif build", () => {
+  test("nitro: kernel, command line and NSM driver are the blobs'; AWS's roots are in the entry", async () => {
+    expect(await run(...nitro(), "--config", at("config.json"), "--output", at("a.eif"), "--unlocked")).toBe(0);
+    const eif = await readEifFile(at("a.eif"));
+    expect(new TextDecoder().decode(eif.cmdline)).toBe("reboot=k panic=30");
+    const [first = new Uint8Array(), second = new Uint8Array()] = eif.ramdisks;
+    expect(readCpio(first).map(({ path }) => path)).toContain("modules/nsm.ko");
+    const main = unpack(second).find(({ path }) => path === "rootfs/app/main.mjs")?.data;
+    expect(main).toContain("openNsmDevice");
+    expect(main).toContain('"measured": true');
+    expect(main?.match(/BEGIN CERTIFICATE/g)).toHaveLength(5);
+    const { pcr0 } = await measureEifFile(at("a.eif"));
+    expect(printed[0]).toBe(`PCR0 ${toHex(pcr0)}`);
+    expect(
+      readdirSync(home)
+        .filter((name) => name.startsWith("a.eif"))
+        .sort(),
+    ).toEqual(["a.eif", "a.eif.manifest.json", "a.eif.spdx.json"]);
+  });
+
+  test("emulated: its modules in order, its own command line; a mock image has no entry for devices", async () => {
+    await run(...emulated(), "--output", at("e.eif"), "--unlocked", "--json");
+    const eif = await readEifFile(at("e.eif"));
+    expect(new TextDecoder().decode(eif.cmdline)).toContain("cloister.platform=emulated");
+    expect(JSON.parse(printed[0] ?? "")).toMatchObject({
+      PCR0: expect.stringMatching(/^[0-9a-f]{96}$/),
+      size: expect.any(Number),
+    });
+    await run(
+      "--platform",
+      "mock",
+      "--app",
+      at("app"),
+      "--roots",
+      at("roots.json"),
+      "--output",
+      at("m.eif"),
+      "--unlocked",
+    );
+    const main = readCpio((await readEifFile(at("m.eif"))).ramdisks[1] ?? new Uint8Array()).find(
+      ({ path }) => path === "app/main.mjs",
+    );
+    expect(main?.kind === "file" && new TextDecoder().decode(main.data)).toContain("openNsmSocket");
+  });
+
+  test("a lock is written once and then held to", async () => {
+    await run(...nitro(), "--output", at("a.eif"), "--unlocked", "--update-lock", at("lock.json"));
+    expect(await run(...nitro(), "--output", at("b.eif"), "--lock", at("lock.json"))).toBe(0);
+    expect(readFileSync(at("b.eif")).equals(readFileSync(at("a.eif")))).toBe(true);
+    writeFileSync(at("blobs/nsm.ko"), "other");
+    await expect(run(...nitro(), "--output", at("c.eif"), "--lock", at("lock.json"))).rejects.toMatchObject({
+      details: { input: "module nsm.ko" },
+    });
+    expect(readdirSync(home)).not.toContain("c.eif");
+  });
+
+  test("rebuild confirms a manifest, from wherever it is called", async () => {
+    await run(...nitro(), "--output", at("a.eif"), "--unlocked");
+    const [pcr0] = printed;
+    printed = [];
+    expect(await eifRebuild(["--check", at("a.eif.manifest.json")], terminal)).toBe(0);
+    expect(printed[0]).toBe(pcr0);
+    expect(readFileSync(at("a.eif.manifest.json"), "utf8")).not.toContain(home);
+    writeFileSync(at("app/app.mjs"), "changed");
+    expect(await verdict(() => eifRebuild(["--check", at("a.eif.manifest.json")], terminal))).toBe(
+      "ERR_EIF_INPUT_DRIFT",
+    );
+  });
+
+  test.each<[string, () => readonly string[], string]>([
+    ["no lock and no word for none", () => nitro(), "UsageError"],
+    ["a lock and the word for none", () => [...nitro(), "--unlocked", "--lock", at("x")], "UsageError"],
+    ["no source", () => ["--platform", "nitro", "--unlocked"], "UsageError"],
+    ["two sources", () => [...nitro(), "--archive", "x", "--unlocked"], "UsageError"],
+    ["a platform that is not known", () => ["--platform", "x", "--unlocked"], "UsageError"],
+    ["other roots for EC2", () => [...nitro(), "--roots", at("roots.json"), "--unlocked"], "ERR_EIF_INPUT"],
+    [
+      "no roots for an emulated one",
+      () =>
+        emulated()
+          .filter((word) => word !== "--roots" && word !== at("roots.json"))
+          .concat("--unlocked"),
+      "ERR_EIF_INPUT",
+    ],
+    [
+      "a library that is not there",
+      () => [...nitro().map((word) => (word === at("lib") ? at("mods") : word)), "--unlocked"],
+      "ERR_EIF_INPUT",
+    ],
+    ["a lock that is not there", () => [...nitro(), "--lock", at("x")], "ERR_EIF_FILE"],
+    [
+      "a folder that is not there for the output",
+      () => [...nitro(), "--unlocked", "--output", at("x/y.eif")],
+      "ERR_EIF_OUTPUT",
+    ],
+  ])("refuses %s", async (_, args, expected) => {
+    expect(await verdict(() => run("--output", at("o.eif"), ...args()))).toBe(expected);
+  });
+});

@@ -1,0 +1,180 @@
+import { execFileSync } from "node:child_process";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  buildFromRecipe,
+  checkManifest,
+  Inputs,
+  makeManifest,
+  parseLock,
+  parseManifest,
+  type Recipe,
+  readFolder,
+  updateLock,
+  writeLock,
+  writeManifest,
+  writeSbom,
+} from "../../image/building.ts";
+import { concat, utf8 } from "../../shared/bytes.ts";
+import { verdict } from "../eif/craft.ts";
+import { fakeKernel } from "./craft-boot.ts";
+
+const CMDLINE = "console=ttyS0 cloister.platform=emulated";
+const exec = { program: "/bin/app", arguments: ["app"], directory: "/", uid: 0, gid: 0, environment: [] };
+
+describe("from files", () => {
+  let home: string;
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), "build-"));
+    mkdirSync(join(home, "root/bin"), { recursive: true });
+    writeFileSync(join(home, "root/bin/app"), "#!", { mode: 0o755 });
+    symlinkSync("/../../etc", join(home, "root/up"));
+    writeFileSync(join(home, "exec.json"), JSON.stringify(exec));
+    writeFileSync(join(home, "bzImage"), fakeKernel());
+    writeFileSync(join(home, "nsm.ko"), "nsm");
+    writeFileSync(join(home, "init"), "init");
+  });
+  afterEach(() => rmSync(home, { recursive: true }));
+
+  const recipe: Recipe = {
+    platform: "emulated",
+    architecture: "x86_64",
+    name: "app",
+    version: "1",
+    boot: { kind: "kernel", kernel: "bzImage", cmdline: CMDLINE, modules: ["nsm.ko"] },
+    init: { kind: "file", path: "init" },
+    source: { kind: "rootfs", folder: "root", exec: "exec.json" },
+  };
+  const build = async (base = home, pins: ConstructorParameters<typeof Inputs>[0] = "unlocked") => {
+    const inputs = new Inputs(pins);
+    const image = await buildFromRecipe(recipe, { base, inputs });
+    return { image, inputs, manifest: makeManifest(recipe, { image, inputs }), bytes: concat(...image.parts) };
+  };
+
+  test("E34: two folders, other times, another umask, locale and time zone: the same bytes", async () => {
+    const first = await build();
+    const other = mkdtempSync(join(tmpdir(), "elsewhere-"));
+    const environment = { LC_ALL: process.env["LC_ALL"], TZ: process.env["TZ"] };
+    const umask = process.umask(0o077);
+    try {
+      Object.assign(process.env, { LC_ALL: "tr_TR.UTF-8", TZ: "Asia/Kathmandu" });
+      cpSync(home, other, { recursive: true, verbatimSymlinks: true });
+      for (const name of ["root/bin/app", "bzImage"]) utimesSync(join(other, name), 1, 1);
+      chmodSync(join(other, "root/bin/app"), 0o700);
+      const second = await build(other);
+      expect(second.bytes).toEqual(first.bytes);
+      expect(writeSbom(second.manifest, second.image)).toBe(writeSbom(first.manifest, first.image));
+      expect(writeManifest(second.manifest)).toBe(writeManifest(first.manifest));
+    } finally {
+      process.umask(umask);
+      for (const [name, value] of Object.entries(environment)) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+      rmSync(other, { recursive: true });
+    }
+  });
+
+  test("a folder: executables 0755, the rest 0644, links as they are and never followed", async () => {
+    const tree = await readFolder(join(home, "root"), { links: "kept" });
+    expect(tree.get("bin/app")).toMatchObject({ mode: 0o755 });
+    expect(tree.get("up")).toEqual({ kind: "link", target: "/../../etc" });
+    expect(await verdict(() => readFolder(join(home, "root"), { links: "refused" }))).toBe("ERR_EIF_SOURCE up");
+    execFileSync("mkfifo", [join(home, "root/pipe")]);
+    expect(await verdict(() => readFolder(join(home, "root"), { links: "kept" }))).toBe("ERR_EIF_SOURCE pipe");
+  });
+
+  test("a lock: what it pins is built, what drifts is named", async () => {
+    const pins = (await build()).inputs.used("pinned");
+    expect(Object.keys(pins)).toEqual(["init", "kernel", "module nsm.ko"]);
+    const lock = parseLock(utf8(writeLock(updateLock({}, "emulated/x86_64", pins))), "lock");
+    expect(lock["emulated/x86_64"]).toEqual(pins);
+    await build(home, pins);
+    writeFileSync(join(home, "nsm.ko"), "other");
+    const drift = build(home, pins);
+    await expect(drift).rejects.toMatchObject({
+      code: "ERR_EIF_INPUT_DRIFT",
+      details: { input: "module nsm.ko", expected: pins["module nsm.ko"]?.sha256 },
+    });
+    await expect(build(home, {})).rejects.toMatchObject({
+      code: "ERR_EIF_INPUT_DRIFT",
+      details: { input: "kernel", expected: "absent" },
+    });
+  });
+
+  test("a lock keeps what a person wrote of a version", () => {
+    const pin = { size: 1, sha256: "a".repeat(64) };
+    const lock = updateLock({ x: { node: { ...pin, version: "20.1" } } }, "x", { node: { ...pin, size: 2 } });
+    expect(lock).toEqual({ x: { node: { ...pin, version: "20.1", size: 2 } } });
+  });
+
+  test.each<[string, string]>([
+    ["no JSON", "x"],
+    ["another version", '{"version":2,"images":{}}'],
+    ["another field", '{"version":1,"images":{},"x":1}'],
+    ["a short digest", '{"version":1,"images":{"a":{"b":{"size":1,"sha256":"00"}}}}'],
+    ["a size that is none", `{"version":1,"images":{"a":{"b":{"size":-1,"sha256":"${"0".repeat(64)}"}}}}`],
+  ])("refuses a lock: %s", async (_, text) => {
+    expect(await verdict(() => parseLock(utf8(text), "lock"))).toBe("ERR_EIF_INPUT");
+  });
+
+  test("a manifest is confirmed by building again, and only so", async () => {
+    const { manifest } = await build();
+    const read = parseManifest(utf8(writeManifest(manifest)), "manifest");
+    expect(read).toEqual(manifest);
+    expect(await checkManifest(read, home)).toEqual(manifest);
+    const pcr = { ...manifest, measurements: { ...manifest.measurements, PCR1: "0".repeat(96) } };
+    await expect(checkManifest(pcr, home)).rejects.toMatchObject({
+      code: "ERR_EIF_MEASUREMENT",
+      details: { index: 1 },
+    });
+    const image = { ...manifest, image: { ...manifest.image, sha256: "0".repeat(64) } };
+    expect(await verdict(() => checkManifest(image, home))).toBe("ERR_EIF_REBUILD the image's SHA-256");
+    const more = { ...manifest, inputs: { ...manifest.inputs, extra: manifest.image } };
+    await expect(checkManifest(more, home)).rejects.toMatchObject({
+      code: "ERR_EIF_INPUT_DRIFT",
+      details: { input: "extra" },
+    });
+    writeFileSync(join(home, "root/bin/app"), "changed");
+    await expect(checkManifest(read, home)).rejects.toMatchObject({
+      code: "ERR_EIF_INPUT_DRIFT",
+      details: { input: "rootfs" },
+    });
+  });
+
+  test("a manifest that is none is refused", async () => {
+    const text = writeManifest((await build()).manifest);
+    for (const change of [
+      text.replace('"version": 1,', '"version": 2,'),
+      text.replace('"emulated"', '"other"'),
+      text.replace('"kind": "rootfs"', '"kind": "rootfs", "x": 1'),
+      text.replace(/"PCR0": "../, '"PCR0": "'),
+    ]) {
+      expect(change).not.toBe(text);
+      expect(await verdict(() => parseManifest(utf8(change), "manifest"))).toBe("ERR_EIF_INPUT");
+    }
+  });
+
+  test("the bill of materials is SPDX 2.3: every input a package, every file a file, no clock", async () => {
+    const { manifest, image } = await build();
+    const sbom = JSON.parse(writeSbom(manifest, image));
+    expect(sbom).toMatchObject({
+      spdxVersion: "SPDX-2.3",
+      dataLicense: "CC0-1.0",
+      SPDXID: "SPDXRef-DOCUMENT",
+      creationInfo: { created: "1970-01-01T00:00:00Z" },
+    });
+    expect(sbom.documentNamespace).toContain(manifest.image.sha256);
+    expect(sbom.packages.map(({ name }: { name: string }) => name)).toEqual(["app", ...Object.keys(manifest.inputs)]);
+    const names = sbom.files.map(({ fileName }: { fileName: string }) => fileName);
+    expect(names).toEqual(["./cloister/exec", "./init", "./modules/nsm.ko", "./modules/order", "./rootfs/bin/app"]);
+    const ids = [...sbom.packages, ...sbom.files].map(({ SPDXID }: { SPDXID: string }) => SPDXID);
+    expect(new Set(ids).size).toBe(ids.length);
+    const related = sbom.relationships.map(
+      ({ relatedSpdxElement }: { relatedSpdxElement: string }) => relatedSpdxElement,
+    );
+    expect(related.sort()).toEqual(ids.sort());
+  });
+});
