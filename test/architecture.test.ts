@@ -113,6 +113,7 @@ const ENVIRONMENT_READERS: readonly string[] = [
   "cli/commands/enclave-launcher.ts", // PATH for nitro-cli, and the XDG folders
   "cli/main.ts", // the command line
   "cli/terminal.ts", // NO_COLOR
+  "mock/emulator/agent.ts", // a program: its arguments
   "mock/aws/index.ts", // refuses NODE_ENV=production
   "transport/control.ts", // PATH, handed to a child
 ].sort();

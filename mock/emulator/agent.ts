@@ -3,9 +3,10 @@
  *
  *   heartbeat   vsock 9000            answers an enclave's 0xB7, as `nitro-cli run-enclave` does while one starts
  *   command     vsock 9999, host      runs the parent; the connection is its standard input and output
- *   network     tcp 127.0.0.1:<port>  a way to the same port of the host, for each port in the arguments
+ *   out:<port>  tcp 127.0.0.1         leads to the same port of the host's vsock
+ *   in:<port>   vsock, host           leads to the same port of 127.0.0.1
  *
- *   agent.mjs <program> <port>…
+ *   agent.mjs <program> [out:<port>|in:<port>]…
  *
  * The guest has no other network. It is an emulation: who reaches the host's Unix socket runs the parent.
  *
@@ -18,7 +19,7 @@ import { createTcpTransport } from "../../transport/tcp.ts";
 import { createVsockTransport } from "../../transport/vsock.ts";
 import { AGENT_PORT, ANY_CID, HEARTBEAT_BYTE, HEARTBEAT_PORT, HOST_CID } from "./ports.ts";
 
-const [program = "", ...ports] = process.argv.slice(2);
+const [program = "", ...ways] = process.argv.slice(2);
 const anyone = createVsockTransport();
 const host = createVsockTransport({ allowedCids: [HOST_CID] });
 const tcp = createTcpTransport();
@@ -30,6 +31,13 @@ function join(a: Duplex, b: Duplex): void {
     b.destroy();
   });
 }
+
+const lead = (far: () => Promise<Duplex>) => (near: Duplex) => {
+  far().then(
+    (other) => join(near, other),
+    () => near.destroy(),
+  );
+};
 
 await anyone.listen({ kind: "vsock", cid: ANY_CID, port: HEARTBEAT_PORT }, (socket) => {
   socket.once("data", (chunk: Uint8Array) => {
@@ -46,12 +54,19 @@ await host.listen({ kind: "vsock", cid: ANY_CID, port: AGENT_PORT }, (socket) =>
   child.stdout.pipe(socket);
 });
 
-for (const port of ports.map(Number)) {
-  await tcp.listen({ kind: "tcp", host: "127.0.0.1", port }, (socket) => {
-    anyone.connect({ kind: "vsock", cid: HOST_CID, port }).then(
-      (far) => join(socket, far),
-      () => socket.destroy(),
+for (const way of ways) {
+  const [direction, digits] = way.split(":");
+  const port = Number(digits);
+  const inside = { kind: "tcp", host: "127.0.0.1", port } as const;
+  if (direction === "out")
+    await tcp.listen(
+      inside,
+      lead(() => anyone.connect({ kind: "vsock", cid: HOST_CID, port })),
     );
-  });
+  else
+    await host.listen(
+      { kind: "vsock", cid: ANY_CID, port },
+      lead(() => tcp.connect(inside)),
+    );
 }
 console.error("agent: ready");

@@ -83,9 +83,9 @@ export function enclaveCommand(files: EmulatorFiles, guest: EnclaveGuest): Comma
     ...(signer
       ? [
           "-global",
-          `virtio-nsm.signing-key=${quoted(signer.key)}`,
+          `virtio-nsm-device.signing-key=${quoted(signer.key)}`,
           "-global",
-          `virtio-nsm.chain=${quoted(signer.chain)}`,
+          `virtio-nsm-device.chain=${quoted(signer.chain)}`,
         ]
       : []),
   ]);

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CARRIER, INSTANCE_ID, INSURER } from "../../cli/demo/cast.ts";
 import { createKey, gateKey, type SealedData, sealTable } from "../../cli/demo/owners.ts";
 import { createEnclaveClient, type EnclaveClient } from "../../client/enclave.ts";
@@ -14,13 +14,14 @@ import { QUERY_NAMES, type QueryResult, runQuery } from "../../examples/joint-an
 import { readFlights, readStrikes } from "../../examples/joint-analysis/tables.ts";
 import { deviceEntry } from "../../image/entry.ts";
 import { measureEifFile } from "../../image/file.ts";
+import type { Guest } from "../../mock/emulator/guest.ts";
 import { dangerouslyTrustRoot } from "../../shared/attestation/index.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { emulator, hasEmulator } from "./emulator.ts";
 import { bundle, type EnclaveImage, enclaveImage, workFolder } from "./images.ts";
 import { EmulatedWorld, ENCLAVE_CID } from "./world.ts";
 
-const ROWS = 3_000;
+const ROWS = Number(process.env["ROWS"] ?? 3_000);
 const BOOT_MS = 240_000;
 
 /** The first rows: software emulation is some ten times slower. */
@@ -39,6 +40,7 @@ describe.skipIf(!hasEmulator)("the happy path on an emulated instance (needs `ma
   let tables: OwnersData;
   let sealed: Readonly<Record<"flights" | "strikes", SealedData>>;
   let client: EnclaveClient;
+  let enclave: Guest;
   let policy: EnclavePolicy;
 
   beforeAll(async () => {
@@ -72,12 +74,12 @@ describe.skipIf(!hasEmulator)("the happy path on an emulated instance (needs `ma
       maxAgeMs: 300_000,
     };
     const { guest } = await world.instance.bootEnclave({ eifPath: image.path, cid: ENCLAVE_CID, memoryMiB: 1024 });
-    await expect
-      .poll(async () => JSON.stringify(await world.parent.call("logs")), { timeout: BOOT_MS, interval: 500 })
-      .toContain("ready")
-      .catch((error: Error) => {
-        throw new Error(`${error.message}\n${guest.console.slice(-3_000)}`);
-      });
+    enclave = guest;
+    const isReady = async (): Promise<void> => {
+      const said = JSON.stringify(await world.parent.call("logs"));
+      if (!said.includes("ready")) throw new Error(`not ready: ${said}\n${guest.console.slice(-3_000)}`);
+    };
+    await vi.waitFor(isReady, { timeout: BOOT_MS, interval: 250 });
     client = createEnclaveClient({ address: world.ingress, timeoutMs: 120_000 });
   }, 2 * BOOT_MS);
 
@@ -90,6 +92,17 @@ describe.skipIf(!hasEmulator)("the happy path on an emulated instance (needs `ma
   test("the file measures as its parts did", async () => {
     const { pcr0, pcr1, pcr2 } = await measureEifFile(image.path);
     expect({ pcr0: toHex(pcr0), pcr1: toHex(pcr1), pcr2: toHex(pcr2) }).toEqual(image.registers);
+  });
+
+  beforeEach(({ onTestFailed }) => {
+    onTestFailed(async () => {
+      process.stdout.write(
+        `${JSON.stringify(await world.parent.call("logs"), null, 1)}\n${enclave.console.slice(-600)}\n`,
+      );
+      process.stdout.write(
+        `${JSON.stringify(await world.parent.call("stats"), null, 1)}\n${world.parentGuest.console.slice(-3000)}\n`,
+      );
+    });
   });
 
   test.each(["flights", "strikes"] as const)(

@@ -30,7 +30,7 @@ const ENCLAVE_MODULES = [
   "nsm",
 ];
 const PARENT_MODULES = ["vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport"];
-const BOOT = "reboot=k panic=30 console=ttyS0";
+const BOOT = "reboot=k panic=30 mitigations=off console=ttyS0";
 
 /** A short folder: paths of Unix sockets have 107 bytes. */
 export function workFolder(): string {

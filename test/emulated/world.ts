@@ -17,6 +17,7 @@ import { KMS } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { ENCLAVE_ROLE, INSTANCE_ID, OPERATOR_ACCOUNT, OWNERS, type RoleName } from "../../cli/demo/cast.ts";
 import { castAccounts, parentOptions, sessionOf } from "../../cli/demo/setup.ts";
+import type { Guest } from "../../mock/emulator/guest.ts";
 import { EmulatedInstance } from "../../mock/emulator/instance.ts";
 import { AGENT_PORT, ANY_CID, PARENT_CID } from "../../mock/emulator/ports.ts";
 import type { Address } from "../../shared/transport/address.ts";
@@ -35,6 +36,7 @@ interface Parts {
   readonly tlsRoot: string;
   readonly sessions: ReturnType<typeof castAccounts>["sessions"];
   readonly parent: ControlClient;
+  readonly parentGuest: Guest;
   readonly ingress: Server;
   readonly closing: readonly AsyncDisposable[];
 }
@@ -43,6 +45,7 @@ export class EmulatedWorld implements AsyncDisposable {
   readonly instance: EmulatedInstance;
   readonly tlsRoot: string;
   readonly parent: ControlClient;
+  readonly parentGuest: Guest;
   /** Where a client on the host connects. */
   readonly ingress: Address;
   readonly #parts: Parts;
@@ -53,6 +56,7 @@ export class EmulatedWorld implements AsyncDisposable {
     this.instance = parts.instance;
     this.tlsRoot = parts.tlsRoot;
     this.parent = parts.parent;
+    this.parentGuest = parts.parentGuest;
     this.ingress = { kind: "tcp", host: "127.0.0.1", port: (parts.ingress.address() as AddressInfo).port };
     this.#agent = new Agent({ ca: parts.tlsRoot, keepAlive: true });
   }
@@ -87,8 +91,8 @@ export class EmulatedWorld implements AsyncDisposable {
         ["main.mjs", await bundle("../../mock/emulator/agent.ts")],
         ["parent.mjs", await bundle("../../parent/process.ts")],
       ]);
-      const exec = { arguments: ["node", "/app/main.mjs", "/app/parent.mjs", String(awsPort)] };
-      await instance.bootParent(await parentImage(emulator, { files, exec }, folder));
+      const exec = { arguments: ["node", "/app/main.mjs", "/app/parent.mjs", `out:${awsPort}`, `in:${INGRESS_PORT}`] };
+      const parentGuest = await instance.bootParent(await parentImage(emulator, { files, exec }, folder));
       const control = await transport.connect(host(AGENT_PORT));
       const parent = new ControlClient(control, control);
       const session = sessionOf(sessions, OPERATOR_ACCOUNT, "enclave-host");
@@ -100,7 +104,7 @@ export class EmulatedWorld implements AsyncDisposable {
         ...options,
         peer: { kind: "vsock", cid: ANY_CID },
         enclave: { kind: "vsock", cid: ENCLAVE_CID },
-        ingress: `vsock://${ANY_CID}:${INGRESS_PORT}`,
+        ingress: `tcp://127.0.0.1:${INGRESS_PORT}`,
       });
       const ingress = createServer({ allowHalfOpen: true }, (socket) => {
         transport.connect(host(INGRESS_PORT)).then(
@@ -109,7 +113,7 @@ export class EmulatedWorld implements AsyncDisposable {
         );
       }).listen(0, "127.0.0.1");
       await once(ingress, "listening");
-      return new EmulatedWorld({ instance, aws, awsPort, tlsRoot, sessions, parent, ingress, closing });
+      return new EmulatedWorld({ instance, aws, awsPort, tlsRoot, sessions, parent, parentGuest, ingress, closing });
     } catch (error) {
       for (const part of closing.reverse()) await part[Symbol.asyncDispose]();
       throw error;

@@ -4,7 +4,7 @@
  *   GUEST_SUITES       names, with commas; default all
  *   GUEST_SINK         "stdout" (default) or an address, as vsock://2:9100, that takes the JSON lines
  *   GUEST_TIMEOUT_MS   for a test that says nothing itself, and for hooks; default 20 000
- *   GUEST_SLOWNESS     multiplies what tests say about their own time; default 1
+ *   GUEST_SLOWNESS     multiplies the time of each test; default 1; an emulated processor needs 5 or more
  *
  * Exit code 0: every test that could run passed; 1: a failure, or lines that the sink did not take.
  *

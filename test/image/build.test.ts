@@ -215,6 +215,7 @@ describe("a Node application's root", () => {
       "app/main.mjs",
       "bin/node",
       "etc/hosts",
+      "etc/passwd",
       "lib/ld.so.2",
       "lib/libc.so.6",
       "lib/libm.so.6",

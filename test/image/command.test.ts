@@ -37,7 +37,7 @@ beforeEach(() => {
   writeFileSync(at("config.json"), '{"measured": true}');
   writeFileSync(at("node"), fakeElf({ loader: "/lib64/ld.so.2" }));
   writeFileSync(at("lib/ld.so.2"), fakeElf({}));
-  writeFileSync(at("init"), "init");
+  writeFileSync(at("init"), fakeElf({}));
   writeFileSync(at("blobs/bzImage"), fakeKernel());
   writeFileSync(at("blobs/cmdline"), "reboot=k panic=30\n");
   writeFileSync(at("blobs/nsm.ko"), "nsm");

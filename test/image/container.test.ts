@@ -118,11 +118,22 @@ describe("archives", () => {
     expect(await verdict(() => open(saved(image({ packed: [new Uint8Array(broken)] }))))).toBe("ERR_EIF_INPUT");
   });
 
+  const edited = (files: Map<string, Uint8Array>, from: string, to: string) => {
+    for (const [name, bytes] of files) {
+      if (bytes !== base) files.set(name, utf8(new TextDecoder().decode(bytes).replace(from, to)));
+    }
+  };
   const other = new Uint8Array(Buffer.from(Buffer.from(base).toString("latin1").replace("lower", "LOWER"), "latin1"));
   const swap = (files: Map<string, Uint8Array>) => files.set(`blobs/sha256/${digestOf(base)}`, other);
   test.each<[string, () => Uint8Array, string]>([
     ["a layer that is not the config's", () => saved(image({ packed: [other] })), "ERR_EIF_INPUT_DRIFT"],
     ["a blob that is not its name's", () => layout(image(), swap), "ERR_EIF_INPUT_DRIFT"],
+    [
+      "a config that is not its blob's name",
+      () => layout(image(), (files) => edited(files, '"/app"', '"/apq"')),
+      "ERR_EIF_INPUT_DRIFT",
+    ],
+    ["a blob of another size", () => layout(image(), (files) => edited(files, '"size":', '"size":1')), "ERR_EIF_INPUT"],
     [
       "a config that is not its name's",
       () => saved(image({ configName: `${"0".repeat(64)}.json` })),

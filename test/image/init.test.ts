@@ -60,6 +60,9 @@ int main(int count, char **words) {
            getsid(0) == getpid(), getcwd(folder, sizeof folder), (int)read(0, &c, 1));
     for (char **each = environ; *each; each++) printf("variable %s\\n", *each);
     printf("modules=%d null=%d\\n", access("/modules", F_OK), stat("/dev/null", &null));
+    FILE *mounts = fopen("/proc/self/mounts", "re");
+    for (char line[512]; fgets(line, sizeof line, mounts);) printf("mount %s", line);
+    fclose(mounts);
     for (int fd = 3; fd < 100; fd++) if (fcntl(fd, F_GETFD) >= 0) printf("descriptor %d\\n", fd);
   }
   if (!strcmp(what, "tail")) {
@@ -217,6 +220,16 @@ describe.skipIf(!canRun)("init runs", () => {
     expect(console).not.toContain("descriptor");
     expect(console).toContain("limit 7 is 65536");
     expect(console).toContain("limit 4 is 0");
+  });
+
+  test("what is mounted lets no device, no set user and, but for /tmp, no program in", async () => {
+    runs({ arguments: ["app", "show"] });
+    const mounted = [...(await boot()).matchAll(/^mount \S+ (\S+) \S+ rw,(\S*)relatime/gm)].map(
+      ([, at, flags]) => `${at} ${flags}`,
+    );
+    const expected = ["/proc nosuid,nodev,noexec,", "/sys nosuid,nodev,noexec,", "/dev/pts nosuid,noexec,"];
+    expected.push("/dev/shm nosuid,nodev,noexec,", "/tmp nosuid,nodev,", "/run nosuid,nodev,noexec,");
+    expect(mounted).toEqual(expect.arrayContaining(expected));
   });
 
   test.each<[string, Partial<Exec>, object]>([

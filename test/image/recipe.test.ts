@@ -19,7 +19,7 @@ import {
 } from "../../image/building.ts";
 import { concat, utf8 } from "../../shared/bytes.ts";
 import { verdict } from "../eif/craft.ts";
-import { fakeKernel } from "./craft-boot.ts";
+import { fakeElf, fakeKernel } from "./craft-boot.ts";
 
 const CMDLINE = "console=ttyS0 cloister.platform=emulated";
 const exec = { program: "/bin/app", arguments: ["app"], directory: "/", uid: 0, gid: 0, environment: [] };
@@ -34,7 +34,7 @@ describe("from files", () => {
     writeFileSync(join(home, "exec.json"), JSON.stringify(exec));
     writeFileSync(join(home, "bzImage"), fakeKernel());
     writeFileSync(join(home, "nsm.ko"), "nsm");
-    writeFileSync(join(home, "init"), "init");
+    writeFileSync(join(home, "init"), fakeElf({}));
   });
   afterEach(() => rmSync(home, { recursive: true }));
 
@@ -102,6 +102,15 @@ describe("from files", () => {
       code: "ERR_EIF_INPUT_DRIFT",
       details: { input: "kernel", expected: "absent" },
     });
+  });
+
+  test.each<[string, Uint8Array]>([
+    ["is no executable", utf8("#!/bin/sh")],
+    ["is for another machine", fakeElf({ machine: 183 })],
+    ["is not static", fakeElf({ loader: "/lib64/ld.so" })],
+  ])("an init that %s is refused", async (_, bytes) => {
+    writeFileSync(join(home, "init"), bytes);
+    expect(await verdict(build)).toBe("ERR_EIF_INPUT");
   });
 
   test("a lock keeps what a person wrote of a version", () => {

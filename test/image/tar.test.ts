@@ -102,6 +102,7 @@ describe("readTar", () => {
     ["pax: another character set", leading({ type: "x", data: pax({ hdrcharset: "BINARY" }) })],
     ["pax: a length that lies", leading({ type: "x", data: "99 path=x\n" })],
     ["pax: a length of 0", leading({ type: "x", data: "0 path=x\n" })],
+    ["pax: bytes after the last record", leading({ type: "x", data: `${pax({ path: "a" })}x` })],
     ["pax: no line feed", leading({ type: "x", data: "10 path=ab " })],
     ["pax: a size that is no number", leading({ type: "x", data: pax({ size: "1e3" }) })],
     ["pax: a path twice", leading({ type: "x", data: pax({ path: "a" }) + pax({ path: "b" }) })],
