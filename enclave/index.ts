@@ -17,6 +17,8 @@ export type { AttestedKmsOptions } from "./kms/client.ts";
 export { createAttestedKms, kmsFailure } from "./kms/client.ts";
 export type { RecipientKeys } from "./kms/recipient-keys.ts";
 export { createRecipientKeys } from "./kms/recipient-keys.ts";
+export type { NsmDeviceOptions } from "./nsm/device.ts";
+export { openNsmDevice } from "./nsm/device.ts";
 export { openNsmSocket } from "./nsm/socket.ts";
 export type { Platform } from "./platform.ts";
 export type { ResultSigner } from "./result.ts";
