@@ -1,0 +1,93 @@
+/**
+ * Builds what the guest boots: our init, Debian's kernel, Node, the program as it was compiled, the C program beside it.
+ *
+ * @module
+ */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { buildImage } from "../../image/build.ts";
+import { compileInit } from "../../image/compile-init.ts";
+import { Inputs } from "../../image/inputs.ts";
+import { EMULATED_CMDLINE, EMULATED_MODULES } from "../../image/recipe.ts";
+import { NODE_EXEC, nodeRoot } from "../../image/runtime.ts";
+import type { EmulatorFiles } from "../../mock/emulator/commands.ts";
+
+/** This runs from `dist/bench/guest/`. */
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const PROGRAM = here("./main.js");
+const PLAIN_SOURCE = here("../../../bench/guest/plain.c");
+const NATIVE = here("../../../native/prebuilds/linux-x64.node");
+const NODE_VSOCK = here("../../../test/guest/peer/node_modules/node-vsock-linux-x64-gnu/node-vsock.linux-x64-gnu.node");
+
+const C_FLAGS = ["-std=gnu11", "-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror"];
+
+/** Whether the peer's package is installed (`npm ci` in test/guest/peer). */
+export const hasNodeVsock: boolean = existsSync(NODE_VSOCK);
+
+export interface GuestImage {
+  readonly emulator: EmulatorFiles;
+  /** Where the image and what it is made of are written. */
+  readonly folder: string;
+  /** What the program is told. */
+  readonly argument: string;
+}
+
+/** Gives the image's path. */
+export async function writeGuestImage({ emulator, folder, argument }: GuestImage): Promise<string> {
+  const files = new Map([["main.mjs", await bundle()]]);
+  if (hasNodeVsock) files.set("node-vsock.node", await readFile(NODE_VSOCK));
+  const root = await nodeRoot({
+    architecture: "x86_64",
+    node: await readFile(join(emulator.folder, "node")),
+    library: (name) => readFile(join(emulator.folder, "lib", name)),
+    native: await readFile(NATIVE),
+    files,
+  });
+  const modules = EMULATED_MODULES.map(async (name) => ({
+    name,
+    bytes: await readFile(join(emulator.folder, "modules", name)),
+  }));
+  const { parts } = await buildImage({
+    platform: "emulated",
+    architecture: "x86_64",
+    kernel: await readFile(join(emulator.folder, "vmlinuz")),
+    cmdline: `${EMULATED_CMDLINE} mitigations=off`,
+    init: await compileInit(new Inputs("unlocked")),
+    modules: await Promise.all(modules),
+    root: new Map([...root, ["bin/plain", { kind: "file", data: await compilePlain(folder), mode: 0o755 }]]),
+    exec: { ...NODE_EXEC, arguments: [...NODE_EXEC.arguments, argument] },
+  });
+  const path = join(folder, "bench.eif");
+  await writeFile(path, parts);
+  return path;
+}
+
+async function bundle(): Promise<Uint8Array> {
+  const { outputFiles } = await build({
+    entryPoints: [PROGRAM],
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    legalComments: "none",
+    logLevel: "warning",
+    banner: {
+      js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
+    },
+  });
+  const [file] = outputFiles;
+  if (!file) throw new Error("no bundle of the guest's program");
+  return file.contents;
+}
+
+async function compilePlain(folder: string): Promise<Uint8Array> {
+  const result = join(folder, "plain");
+  await promisify(execFile)("cc", [...C_FLAGS, "-o", result, PLAIN_SOURCE]);
+  return readFile(result);
+}

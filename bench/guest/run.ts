@@ -1,0 +1,98 @@
+/**
+ * vsock and `/dev/nsm` in an enclave that boots, our drivers beside plain C and beside node-vsock, in one run.
+ *
+ *   CLOISTER_EMULATOR=FOLDER node dist/bench/guest/run.js [--rounds 5] [--mib 64] [--trips 1000] [--calls 300]
+ *
+ * The guest runs the contestants in rounds, in an order that rotates, and tells of each on its console; here the tables
+ * are made. A contestant that has no answer in 60 s, or none at all, is told by name. Exit code 1: the guest did not
+ * come to its end, or a contestant of ours or the C program failed.
+ *
+ * @module
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { EmulatedInstance } from "../../mock/emulator/instance.ts";
+import { machine } from "../machine.ts";
+import { hasNodeVsock, writeGuestImage } from "./image.ts";
+import { CONTESTANT_MS, type Plan, readSamples, roundPattern, type Sample } from "./samples.ts";
+import { failures, tables } from "./table.ts";
+
+const CID = 4;
+const MIB = 1_048_576;
+const CONTESTANTS_MAX = 8;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    mib: { type: "string", default: "64" },
+    trips: { type: "string", default: "1000" },
+    calls: { type: "string", default: "300" },
+  },
+});
+const plan: Plan = {
+  rounds: count("rounds"),
+  bytes: count("mib") * MIB,
+  trips: count("trips"),
+  calls: count("calls"),
+  hasNodeVsock,
+};
+
+function count(name: keyof typeof values): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new RangeError(`--${name} is a number of 1 or more, not ${values[name]}`);
+}
+
+interface Heard {
+  readonly samples: readonly Sample[];
+  readonly retries: number;
+  /** The host's load when each round was over: a guest of two processors makes up to two of it. */
+  readonly loads: readonly number[];
+  readonly failure?: string;
+}
+
+async function runInGuest(emulatorFolder: string): Promise<Heard> {
+  const emulator = { folder: emulatorFolder };
+  // Short: paths of Unix sockets have 107 bytes.
+  const folder = mkdtempSync(join(tmpdir(), "gb-"));
+  try {
+    const eifPath = await writeGuestImage({ emulator, folder, argument: JSON.stringify(plan) });
+    await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [CID] });
+    const { guest } = await instance.bootEnclave({ eifPath, cid: CID, memoryMiB: 2048 });
+    const loads: number[] = [];
+    const heard = (): Heard => ({ samples: readSamples(guest.console), retries: instance.retries, loads });
+    try {
+      for (let round = 0; round < plan.rounds; round++) {
+        await guest.says(roundPattern(round), CONTESTANTS_MAX * CONTESTANT_MS);
+        loads.push(loadavg()[0] ?? Number.NaN);
+        process.stderr.write(`bench: round ${round + 1} of ${plan.rounds}\n`);
+      }
+      return heard();
+    } catch (error) {
+      process.stderr.write(guest.console.slice(-3_000));
+      return { ...heard(), failure: (error as Error).message };
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const emulatorFolder = process.env["CLOISTER_EMULATOR"];
+if (!emulatorFolder) throw new Error("CLOISTER_EMULATOR names the folder that `make emulator` prints");
+const { samples, retries, loads, failure } = await runInGuest(emulatorFolder);
+
+console.log(`${machine()}; guest: QEMU without hardware virtualisation, 2 processors`);
+console.log(
+  `${plan.rounds} rounds, ${plan.bytes / MIB} MiB, ${plan.trips} round trips, ${plan.calls} calls; median (least–most)\n`,
+);
+console.log(tables(samples));
+console.log(
+  `boots repeated: ${retries}; load of the host after each round: ${loads.map((load) => load.toFixed(1)).join(", ")}`,
+);
+if (!hasNodeVsock) console.log("node-vsock: left out, not installed in test/guest/peer");
+const told = failures(samples);
+for (const line of told) console.log(line);
+if (failure !== undefined) console.log(`the guest did not come to its end: ${failure}`);
+if (failure !== undefined || told.some((line) => !line.startsWith("node-vsock"))) process.exitCode = 1;

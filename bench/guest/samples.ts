@@ -1,0 +1,43 @@
+/**
+ * What the guest tells the host: who runs, and a line on the console for each measurement.
+ *
+ * @module
+ */
+
+export interface Plan {
+  readonly rounds: number;
+  readonly bytes: number;
+  readonly trips: number;
+  readonly calls: number;
+  readonly hasNodeVsock: boolean;
+}
+
+export interface Sample {
+  readonly contestant: string;
+  readonly round: number;
+  /** By name; none where it failed. */
+  readonly figures?: Readonly<Record<string, number>>;
+  /** Why there are no figures. */
+  readonly failure?: string;
+}
+
+/** How long one contestant's processes may take in one round, in milliseconds. */
+export const CONTESTANT_MS = 60_000;
+
+const SAMPLE = /^bench: (\{.*\})\r?$/gm;
+
+export function sampleLine(sample: Sample): string {
+  return `bench: ${JSON.stringify(sample)}\n`;
+}
+
+export function roundLine(round: number): string {
+  return `bench: round ${round} is over\n`;
+}
+
+export function roundPattern(round: number): RegExp {
+  return new RegExp(`^bench: round ${round} is over`, "m");
+}
+
+export function readSamples(console: string): Sample[] {
+  return [...console.matchAll(SAMPLE)].map(([, json = ""]) => JSON.parse(json) as Sample);
+}
