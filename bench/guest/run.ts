@@ -1,7 +1,7 @@
 /**
  * vsock and `/dev/nsm` in an enclave that boots, our drivers beside plain C and beside node-vsock, in one run.
  *
- *   CLOISTER_EMULATOR=FOLDER node dist/bench/guest/run.js [--rounds 5] [--mib 64] [--trips 1000] [--calls 300]
+ *   CLOISTER_EMULATOR=FOLDER node dist/bench/guest/run.js [--rounds 5] [--mib 32] [--trips 1000] [--calls 300]
  *
  * The guest runs the contestants in rounds, in an order that rotates, and tells of each on its console; here the tables
  * are made. A contestant that has no answer in 60 s, or none at all, is told by name. Exit code 1: the guest did not
@@ -10,12 +10,13 @@
  * @module
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { loadavg, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { EmulatedInstance } from "../../mock/emulator/instance.ts";
 import { machine } from "../machine.ts";
 import { hasNodeVsock, writeGuestImage } from "./image.ts";
+import { watchStrangers } from "./others.ts";
 import { CONTESTANT_MS, type Plan, readSamples, roundPattern, type Sample } from "./samples.ts";
 import { failures, tables } from "./table.ts";
 
@@ -26,7 +27,7 @@ const CONTESTANTS_MAX = 8;
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
-    mib: { type: "string", default: "64" },
+    mib: { type: "string", default: "32" },
     trips: { type: "string", default: "1000" },
     calls: { type: "string", default: "300" },
   },
@@ -48,8 +49,8 @@ function count(name: keyof typeof values): number {
 interface Heard {
   readonly samples: readonly Sample[];
   readonly retries: number;
-  /** The host's load when each round was over: a guest of two processors makes up to two of it. */
-  readonly loads: readonly number[];
+  /** The share of the host's cores that other processes took of each round. */
+  readonly others: readonly number[];
   readonly failure?: string;
 }
 
@@ -61,12 +62,13 @@ async function runInGuest(emulatorFolder: string): Promise<Heard> {
     const eifPath = await writeGuestImage({ emulator, folder, argument: JSON.stringify(plan) });
     await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [CID] });
     const { guest } = await instance.bootEnclave({ eifPath, cid: CID, memoryMiB: 2048 });
-    const loads: number[] = [];
-    const heard = (): Heard => ({ samples: readSamples(guest.console), retries: instance.retries, loads });
+    const others: number[] = [];
+    const heard = (): Heard => ({ samples: readSamples(guest.console), retries: instance.retries, others });
     try {
       for (let round = 0; round < plan.rounds; round++) {
+        const share = watchStrangers();
         await guest.says(roundPattern(round), CONTESTANTS_MAX * CONTESTANT_MS);
-        loads.push(loadavg()[0] ?? Number.NaN);
+        others.push(share());
         process.stderr.write(`bench: round ${round + 1} of ${plan.rounds}\n`);
       }
       return heard();
@@ -81,16 +83,15 @@ async function runInGuest(emulatorFolder: string): Promise<Heard> {
 
 const emulatorFolder = process.env["CLOISTER_EMULATOR"];
 if (!emulatorFolder) throw new Error("CLOISTER_EMULATOR names the folder that `make emulator` prints");
-const { samples, retries, loads, failure } = await runInGuest(emulatorFolder);
+const { samples, retries, others, failure } = await runInGuest(emulatorFolder);
 
 console.log(`${machine()}; guest: QEMU without hardware virtualisation, 2 processors`);
 console.log(
   `${plan.rounds} rounds, ${plan.bytes / MIB} MiB, ${plan.trips} round trips, ${plan.calls} calls; median (least–most)\n`,
 );
 console.log(tables(samples));
-console.log(
-  `boots repeated: ${retries}; load of the host after each round: ${loads.map((load) => load.toFixed(1)).join(", ")}`,
-);
+const shares = others.map((share) => `${(100 * share).toFixed(0)} %`).join(", ");
+console.log(`boots repeated: ${retries}; other processes took of the host's cores, by round: ${shares}`);
 if (!hasNodeVsock) console.log("node-vsock: left out, not installed in test/guest/peer");
 const told = failures(samples);
 for (const line of told) console.log(line);

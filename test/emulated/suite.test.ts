@@ -47,7 +47,7 @@ async function runInGuest(): Promise<GuestRun> {
       arguments: ["node", "--expose-gc", "/app/main.mjs"],
       environment: [
         `GUEST_SINK=vsock://2:${RESULTS_PORT}`,
-        "GUEST_SUITES=nsm,native,vsock,hybrid,unix",
+        "GUEST_SUITES=nsm,native,vsock",
         "GUEST_SLOWNESS=10",
         "CLOISTER_NATIVE=/native/prebuilds/linux-x64.node",
       ],
