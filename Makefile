@@ -53,7 +53,7 @@ emulator: ## QEMU, kernel, firmware of the emulated enclave: got or built once, 
 	@emulator/build.sh
 
 test-emulated: node_modules/.built ## boots our own image: real kernel, AF_VSOCK, /dev/nsm; the suites and the demo run in it
-	CLOISTER_EMULATOR="$$(emulator/build.sh)" npx vitest run --config test/emulated/vitest.config.ts $(VITEST_FLAGS)
+	folder=$$(emulator/build.sh) && CLOISTER_EMULATOR=$$folder npx vitest run --config test/emulated/vitest.config.ts $(VITEST_FLAGS)
 
 check: node_modules/.stamp ## format, lint and types
 	npm run --silent check

@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { ConfigError } from "../shared/errors/index.ts";
 import { UsageError } from "./terminal.ts";
 
-/** A document is at most 32 KiB; as hex twice that. */
-const INPUT_MAX = 1024 * 1024;
+/** From standard input: a document is at most 32 KiB; as hex twice that. */
+const STDIN_MAX = 1024 * 1024;
+/** A file that is named may be a data set; a device has no end. */
+const FILE_MAX = 64 * 1024 * 1024;
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 
@@ -36,15 +38,15 @@ export function readArguments(
   return parsed;
 }
 
-/** The bytes of a file, or of standard input for `-`. @throws {ConfigError} `ERR_CONFIG_FILE` */
+/** The bytes of a file or pipe, or of standard input for `-`: so many and no more. @throws {ConfigError} `ERR_CONFIG_FILE` */
 export async function readInput(path: string): Promise<Uint8Array> {
+  const [input, most] = path === "-" ? [process.stdin, STDIN_MAX] : [createReadStream(path), FILE_MAX];
   try {
-    if (path !== "-") return new Uint8Array(await readFile(path));
     const chunks: Buffer[] = [];
     let size = 0;
-    for await (const chunk of process.stdin) {
+    for await (const chunk of input) {
       size += (chunk as Buffer).length;
-      if (size > INPUT_MAX) throw new ConfigError("ERR_CONFIG_FILE", { path, reason: `more than ${INPUT_MAX} bytes` });
+      if (size > most) throw new ConfigError("ERR_CONFIG_FILE", { path, reason: `more than ${most} bytes` });
       chunks.push(chunk as Buffer);
     }
     return new Uint8Array(Buffer.concat(chunks));

@@ -1,6 +1,9 @@
 /**
  * How commands speak: the result on standard output, everything else on standard error; colour only on a terminal.
  *
+ * What is printed comes from files and peers that nobody vouches for. So whatever a command writes, control characters
+ * reach the terminal as `\u` and four digits, which in JSON is the same text; the colours are the only exception.
+ *
  * @module
  */
 import { EXIT_CODES, isToolkitError } from "../shared/errors/index.ts";
@@ -25,6 +28,23 @@ const STYLES: Readonly<Record<Style, readonly [number, number]>> = {
   yellow: [33, 39],
 };
 
+/** Where a terminal's text goes. */
+export interface TerminalOutput {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+  readonly hasColour: boolean;
+  readonly debug: boolean;
+}
+
+/** C0 but tab and newline, DEL, C1, and what turns or breaks the direction of a line. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** The same text, with `\u001b` and its like written out: it steers no terminal. */
+export function escapeControls(text: string): string {
+  return text.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 export function createTerminal({ debug }: { readonly debug: boolean }): Terminal {
   // Whoever reads the output may stop reading: that ends the command, once, and is no fault of it.
   let isUnread = false;
@@ -37,12 +57,25 @@ export function createTerminal({ debug }: { readonly debug: boolean }): Terminal
     });
   }
   const hasColour = process.stdout.isTTY === true && !process.env["NO_COLOR"];
+  return terminalOver({ stdout: process.stdout, stderr: process.stderr, hasColour, debug });
+}
+
+export function terminalOver({ stdout, stderr, hasColour, debug }: TerminalOutput): Terminal {
+  const safe = hasColour ? escapeAllButColours : escapeControls;
   return {
-    print: (text) => void process.stdout.write(`${text}\n`),
-    tell: (text) => void process.stderr.write(`${text}\n`),
-    paint: (style, text) => (hasColour ? `\u001b[${STYLES[style][0]}m${text}\u001b[${STYLES[style][1]}m` : text),
+    print: (text) => void stdout.write(`${safe(text)}\n`),
+    tell: (text) => void stderr.write(`${safe(text)}\n`),
+    paint: (style, text) =>
+      hasColour ? `\u001b[${STYLES[style][0]}m${escapeControls(text)}\u001b[${STYLES[style][1]}m` : text,
     debug,
   };
+}
+
+function escapeAllButColours(text: string): string {
+  const codes = new Set(Object.values(STYLES).flatMap((pair) => pair.map((code) => `\u001b[${code}m`)));
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
+  const parts = text.split(/(\u001b\[\d+m)/);
+  return parts.map((part) => (codes.has(part) ? part : escapeControls(part))).join("");
 }
 
 /** A command line that is not one: exit code 2 and the usage. */
@@ -66,7 +99,8 @@ const HINTS: Readonly<Record<string, string>> = {
 };
 
 /** Writes an error and gives the exit code that names its kind; a stack only when asked. */
-export function report(error: unknown, { tell, debug }: Terminal): number {
+export function report(error: unknown, { tell: say, debug }: Terminal): number {
+  const tell = (text: string): void => say(escapeControls(text));
   if (error instanceof UsageError) {
     tell(`cloister: error: ${error.message}\n${error.usage}`);
     return EXIT_CODES.usage;

@@ -17,6 +17,8 @@ export type Handler = (request: Request) => Promise<Response>;
 export interface ServeOptions {
   readonly transport: Transport;
   readonly address: Address;
+  /** Over vsock, the only peers that are served: the parent. */
+  readonly allowedCids?: readonly number[];
   readonly handler: Handler;
   /** Told of each error that is not a refusal of this toolkit; gets no request content. */
   readonly onInternalError: (error: unknown) => void;
@@ -46,6 +48,7 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 export async function serveHttp({
   transport,
   address,
+  allowedCids,
   handler,
   onInternalError,
   limits = {},
@@ -73,12 +76,13 @@ export async function serveHttp({
   );
   // The server gets its sockets from the transport and never listens itself; its timeouts begin with this event.
   server.emit("listening");
-  const listener = await transport.listen(address, (socket: Duplex) => {
+  const onConnection = (socket: Duplex): void => {
     if (sockets.size >= connectionsMax) return void socket.destroy();
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     server.emit("connection", socket);
-  });
+  };
+  const listener = await transport.listen(address, onConnection, allowedCids && { allowedCids });
   const close = async (): Promise<void> => {
     server.close();
     for (const socket of sockets) socket.destroy();

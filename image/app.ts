@@ -1,7 +1,9 @@
 /**
  * Builds an enclave image from an application's files.
  *
- * The files go into the last ramdisk under `app/`, so PCR2 measures exactly them, and PCR1 everything that starts them.
+ * The files go into the last ramdisk under `app/`, so PCR2 measures exactly them, and PCR1 what starts them in an image
+ * that is built here. PCR1 alone proves nothing of what starts: a later ramdisk of another image may replace files of the
+ * first. Pin PCR0, PCR1 and PCR2 together.
  * An image for platform `mock` has a placeholder where a real one has a kernel and an init: it is measured and run by
  * the mock hypervisor and boots nowhere. Same input, same bytes: the build time is fixed.
  *

@@ -4,8 +4,9 @@
  *   ramdisk 0   /init, /modules/order and the kernel's modules, the empty folders of the new root      PCR0, PCR1
  *   ramdisk 1   /cloister/exec, and the runtime and the application below /rootfs                      PCR0, PCR2
  *
- * The kernel unpacks both into one file system, the second over the first. Nothing of the application can replace what
- * starts it, since everything of the second ramdisk is below those two names. Archives are not compressed.
+ * The kernel unpacks both into one file system, the second over the first. In an image that is built here nothing of the
+ * application replaces what starts it, since everything of the second ramdisk is below those two names; an image of
+ * another builder with the same PCR1 may do so. Archives are not compressed.
  *
  * QEMU puts the ramdisks at the top of memory, over its ACPI tables unless the last page has room: an image for
  * `emulated` is padded so that it has. One for `nitro` never is.
@@ -70,6 +71,9 @@ const MOUNT_POINTS = ["dev", "proc", "run", "sys", "tmp"];
 /** QEMU keeps its ACPI tables in the last page of memory; measured: 1 KiB used of it is well below what they need. */
 const PAGE_BYTES = 4096;
 const LAST_PAGE_BYTES = 1024;
+/** Of a command line on x86, its NUL counted: a kernel cuts what is longer. */
+const COMMAND_LINE_SIZE = 2048;
+const CONTENT_MAX = 2 ** 31 - 1;
 const EMULATED_WORD = "cloister.platform=emulated";
 
 /**
@@ -84,7 +88,9 @@ export async function buildImage(options: ImageOptions): Promise<Image> {
   if (platform === "emulated") application.push(padding(sizeOf(bootstrap) + sizeOf(application)));
   const metadata = imageMetadata({ name, version, platform, kernelVersion: kernelVersion(kernel) });
   return {
-    parts: eifParts({ architecture, kernel, cmdline, ramdisks: [bootstrap, application], metadata }),
+    parts: refusing("the image", () =>
+      eifParts({ architecture, kernel, cmdline, ramdisks: [bootstrap, application], metadata }),
+    ),
     measurements: await measureParts([kernel, utf8(cmdline), ...bootstrap], application),
     contents,
   };
@@ -105,10 +111,19 @@ export interface Ramdisks {
 export function buildRamdisks(options: Pick<ImageOptions, "init" | "modules" | "root" | "exec">): Ramdisks {
   const first = firstRamdisk(options);
   const second = secondRamdisk(options);
+  let total = 0;
+  for (const entry of [...first.values(), ...second.values()]) total += entry.kind === "file" ? entry.data.length : 0;
+  if (total > CONTENT_MAX) {
+    throw new EifError("ERR_EIF_INPUT", { input: "the file tree", rule: `has at most ${CONTENT_MAX} bytes` });
+  }
   return { bootstrap: archive(first), application: archive(second), contents: new Map([...first, ...second]) };
 }
 
 function checkCmdline(cmdline: string, platform: ImageOptions["platform"]): void {
+  if (cmdline === "" || cmdline.includes("\0") || utf8(cmdline).length >= COMMAND_LINE_SIZE) {
+    const rule = `it has 1 to ${COMMAND_LINE_SIZE - 1} bytes, none of them NUL`;
+    throw new EifError("ERR_EIF_INPUT", { input: "the command line", rule });
+  }
   const words = cmdline.split(/\s+/).filter((word) => word.startsWith("cloister.platform="));
   const wanted = platform === "emulated" ? [EMULATED_WORD] : [];
   if (words.join() !== wanted.join()) {
@@ -147,11 +162,16 @@ function secondRamdisk({ root, exec }: Pick<ImageOptions, "root" | "exec">): Tre
 }
 
 function archive(entries: Tree): Uint8Array[] {
+  return refusing("the file tree", () => [...cpioParts(entries)]);
+}
+
+/** What a writer refuses comes from an input here, not from a programmer. */
+function refusing<Result>(input: string, write: () => Result): Result {
   try {
-    return [...cpioParts(entries)];
+    return write();
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new EifError("ERR_EIF_INPUT", { input: "the file tree", rule: cause.message }, { cause });
+    throw new EifError("ERR_EIF_INPUT", { input, rule: cause.message }, { cause });
   }
 }
 

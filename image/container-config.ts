@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { utf8 } from "../shared/bytes.ts";
 import { EifError } from "../shared/errors/eif.ts";
 import type { Exec } from "./exec.ts";
 import type { LayeredTree } from "./layers.ts";
@@ -21,6 +22,11 @@ export interface ContainerConfig {
   readonly User?: unknown;
 }
 
+/** Linux's PATH_MAX, for the variable PATH as well. */
+const PATH_MAX = 4096;
+const PATH_FOLDERS_MAX = 256;
+/** Of /etc/passwd and /etc/group, in bytes. */
+const ACCOUNTS_MAX = 1024 * 1024;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** @throws {EifError} `ERR_EIF_INPUT` */
@@ -30,7 +36,9 @@ export function execOf(config: ContainerConfig, tree: LayeredTree): Exec {
   if (name === undefined || name === "") throw refused("Entrypoint or Cmd names a program");
   const environment = list(config.Env, "Env");
   const directory = text(config.WorkingDir, "WorkingDir") || "/";
-  if (!directory.startsWith("/")) throw refused("WorkingDir is an absolute path");
+  if (!directory.startsWith("/") || utf8(directory).length > PATH_MAX) {
+    throw refused(`WorkingDir is an absolute path of at most ${PATH_MAX} bytes`);
+  }
   const path = environment.findLast((variable) => variable.startsWith("PATH="))?.slice("PATH=".length) ?? DEFAULT_PATH;
   return {
     program: findProgram(name, { tree, directory, path }),
@@ -45,11 +53,17 @@ function findProgram(
   name: string,
   { tree, directory, path }: { readonly tree: LayeredTree; readonly directory: string; readonly path: string },
 ): string {
-  const below = (folder: string): string => `${folder.replace(/\/$/, "")}/${name}`;
-  const places = name.startsWith("/") ? [name] : name.includes("/") ? [below(directory)] : path.split(":").map(below);
-  const found = places.find((place) => place.startsWith("/") && ((tree.resolve(place)?.mode ?? 0) & 0o111) !== 0);
-  if (found === undefined) throw refused("its program is an executable file in the image");
-  return found;
+  for (const text of [name, path]) {
+    if (utf8(text).length > PATH_MAX) throw refused(`its program and PATH have at most ${PATH_MAX} bytes`);
+  }
+  const folders = name.startsWith("/") ? [""] : name.includes("/") ? [directory] : path.split(":");
+  if (folders.length > PATH_FOLDERS_MAX) throw refused(`PATH has at most ${PATH_FOLDERS_MAX} folders`);
+  for (const folder of folders) {
+    const place = name.startsWith("/") ? name : `${folder.replace(/\/$/, "")}/${name}`;
+    if (utf8(place).length > PATH_MAX) throw refused(`its program's path has at most ${PATH_MAX} bytes`);
+    if (place.startsWith("/") && ((tree.resolve(place)?.mode ?? 0) & 0o111) !== 0) return place;
+  }
+  throw refused("its program is an executable file in the image");
 }
 
 function findUser(user: string, tree: LayeredTree): { readonly uid: number; readonly gid: number } {
@@ -67,6 +81,7 @@ function findUser(user: string, tree: LayeredTree): { readonly uid: number; read
 
 function rows(tree: LayeredTree, path: string): readonly (readonly string[])[] {
   const bytes = tree.resolve(path)?.data ?? new Uint8Array();
+  if (bytes.length > ACCOUNTS_MAX) throw refused(`${path} has at most ${ACCOUNTS_MAX} bytes`);
   return new TextDecoder()
     .decode(bytes)
     .split("\n")

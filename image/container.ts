@@ -2,7 +2,8 @@
  * Reads a container image from an archive, without Docker: what `docker save` writes, or an OCI image layout as tar.
  *
  *   1. archive   a tar, perhaps gzip; its files by name
- *   2. image     manifest.json (docker save) or index.json (OCI): one image for the architecture, its config, its layers
+ *   2. image     manifest.json (docker save) or index.json (OCI): one image for the architecture, its config, its layers;
+ *                where both are there, both name the same config
  *   3. digests   the config is what its name says, each layer what the config says (`diff_ids`); an OCI blob has the
  *                digest and size that name it
  *   4. layers    laid over each other in order
@@ -13,6 +14,7 @@
  *
  * @module
  */
+import { printable } from "../shared/eif/cpio-format.ts";
 import type { Architecture } from "../shared/eif/layout.ts";
 import { EifError } from "../shared/errors/eif.ts";
 import { type ContainerConfig, execOf } from "./container-config.ts";
@@ -49,14 +51,14 @@ export async function readContainer(
   { architecture, maxBytes = UNPACKED_MAX }: ContainerOptions,
 ): Promise<Application> {
   const files = filesOf(await unpacked(archive, { label: "the archive", maxBytes }));
-  const { config, layers } = files.has("manifest.json") ? locateSaved(files) : locateLayout(files, architecture);
+  const { config, layers } = locate(files, architecture);
   const { rootfs, config: run, architecture: built } = parseRecord(config, "image config");
   if (built !== ARCHITECTURES[architecture]) throw refused("the image", `is for ${ARCHITECTURES[architecture]}`);
   const digests = isRecord(rootfs) && rootfs["type"] === "layers" ? texts(rootfs["diff_ids"], "diff_ids") : [];
   if (digests.length !== layers.length || digests.length === 0 || digests.length > LAYERS_MAX) {
     throw refused("the image", `its config names each of its layers, ${LAYERS_MAX} at most`);
   }
-  const tree = new LayeredTree();
+  const tree = new LayeredTree(maxBytes);
   let total = 0;
   for (const [index, packed] of layers.entries()) {
     const layer = await unpacked(packed, { label: `layer ${index}`, maxBytes: maxBytes - total });
@@ -72,8 +74,8 @@ function filesOf(archive: Uint8Array): Files {
   const files = new Map<string, Uint8Array>();
   for (const { kind, path, data } of readTar(archive)) {
     if (kind === "directory") continue;
-    if (kind !== "file") throw new EifError("ERR_EIF_SOURCE", { entry: path, rule: "an image archive holds files" });
-    if (files.has(path)) throw new EifError("ERR_EIF_SOURCE", { entry: path, rule: "comes twice" });
+    if (kind !== "file") throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "an image archive holds files" });
+    if (files.has(path)) throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "comes twice" });
     files.set(path, data);
   }
   return files;
@@ -91,6 +93,19 @@ async function unpacked(
   } catch (cause) {
     throw new EifError("ERR_EIF_INPUT", { input: label, rule: "is whole gzip of bounded size" }, { cause });
   }
+}
+
+function locate(files: Files, architecture: Architecture): Located {
+  if (!files.has("manifest.json")) return locateLayout(files, architecture);
+  const located = locateSaved(files);
+  if (files.has("index.json")) {
+    const expected = sha256(located.config);
+    const actual = sha256(locateLayout(files, architecture).config);
+    if (actual !== expected) {
+      throw new EifError("ERR_EIF_INPUT_DRIFT", { input: "index.json's image config", expected, actual });
+    }
+  }
+  return located;
 }
 
 /** `[{"Config": path, "Layers": [path…]}]`. */

@@ -1,17 +1,19 @@
 /**
  * Takes an image apart: each section into a file of a new folder.
  *
- * The image is read strictly and measured from the same descriptor first. File names come from the section's number and
- * type, never from the image; the folder must not exist.
+ * The image is read strictly and measured from the same descriptor first, and what is written is hashed again: it is what
+ * was measured. File names come from the section's number and type, never from the image; the folder must not exist, and
+ * gets its name when all is in it.
  *
  * @module
  */
-import { mkdir } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { equalBytes } from "../shared/bytes.ts";
 import type { EifInspection } from "../shared/eif/inspect.ts";
 import { EIF_SECTION_HEADER_BYTES, type SectionType } from "../shared/eif/layout.ts";
-import { appendRange, createFile, outputError } from "./eif-output.ts";
-import { inspectOpenEif, withEifSource } from "./file.ts";
+import { appendRange, createFile, createFolder } from "./eif-output.ts";
+import { changedMeanwhile, inspectOpenEif, withEifSource } from "./file.ts";
 
 export interface ExtractedSection {
   readonly type: SectionType;
@@ -35,18 +37,23 @@ const ENDINGS: Readonly<Record<SectionType, string>> = {
 
 /** @throws {EifError} what the strict reader refuses; `ERR_EIF_OUTPUT` where the folder exists or can not be written */
 export function extractEifFile(path: string, folder: string): Promise<ExtractedEif> {
-  return withEifSource(path, async (source) => {
-    const inspection = await inspectOpenEif(source);
-    await mkdir(folder, { mode: 0o755 }).catch((cause: unknown) => {
-      throw outputError(folder, cause);
-    });
-    const sections: ExtractedSection[] = [];
-    for (const [index, { type, offset, size }] of inspection.sections.entries()) {
-      const file = `${String(index).padStart(2, "0")}-${type}${ENDINGS[type]}`;
-      const from = offset + EIF_SECTION_HEADER_BYTES;
-      await createFile(join(folder, file), (handle) => appendRange(handle, source, { from, to: from + size }));
-      sections.push({ type, file, size });
-    }
-    return { inspection, sections };
-  });
+  return createFolder(folder, (unfinished) =>
+    withEifSource(path, async (source) => {
+      const inspection = await inspectOpenEif(source, { eachSection: true });
+      const sections: ExtractedSection[] = [];
+      for (const [index, { type, offset, size }] of inspection.sections.entries()) {
+        const file = `${String(index).padStart(2, "0")}-${type}${ENDINGS[type]}`;
+        const from = offset + EIF_SECTION_HEADER_BYTES;
+        const hash = createHash("sha384");
+        const see = (bytes: Uint8Array): void => void hash.update(bytes);
+        await createFile(join(unfinished, file), (handle) =>
+          appendRange(handle, source, { from, to: from + size, see }),
+        );
+        const measured = inspection.sectionDigests[index] ?? new Uint8Array(0);
+        if (!equalBytes(hash.digest(), measured)) throw changedMeanwhile(path);
+        sections.push({ type, file, size });
+      }
+      return { inspection, sections };
+    }),
+  );
 }

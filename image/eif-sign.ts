@@ -1,13 +1,14 @@
 /**
  * Signs an image: a new file with a signature section over PCR0, or the bytes to sign where the key is elsewhere.
  *
- * The image is read strictly first, and what was signed is checked with the certificate before anything is written: a
- * file that this makes verifies. The input is never changed.
+ * The image is read strictly first, and what was signed is checked with the certificate before anything is written. The
+ * new file is measured before it gets its name: a file that this makes verifies. The input is never changed.
  *
  * @module
  */
 import { createPrivateKey, type KeyObject, sign } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { equalBytes } from "../shared/bytes.ts";
 import { planSignature } from "../shared/eif/attach.ts";
 import { measureCertificate, readSigningCertificate } from "../shared/eif/certificate.ts";
 import type { EifInspection } from "../shared/eif/inspect.ts";
@@ -24,7 +25,7 @@ import {
 import type { EifSource } from "../shared/eif/source.ts";
 import { EifError } from "../shared/errors/eif.ts";
 import { appendRange, createFile, type NewFile } from "./eif-output.ts";
-import { inspectOpenEif, withEifSource } from "./file.ts";
+import { changedMeanwhile, inspectOpenEif, withEifSource } from "./file.ts";
 
 /** Who signs: a P-384 private key in PEM (PKCS#8 or SEC1), or a signature made elsewhere, r ‖ s or DER. */
 export type EifSigner =
@@ -73,8 +74,21 @@ export function signEifFile(path: string, options: SignEifOptions): Promise<EifM
         throw new EifError("ERR_EIF_SIGNATURE_INVALID", { reason: "the certificate's key did not sign this image" });
       }
       await writeSigned(file, source, { image, content });
-      return { ...image.measurements, pcr8: await measureCertificate(certificate) };
+      const measurements = { ...image.measurements, pcr8: await measureCertificate(certificate) };
+      if (!(await isAsMeasured(file, measurements))) throw changedMeanwhile(path);
+      return measurements;
     }),
+  );
+}
+
+/** Whether what was copied is what was measured: the source may have changed in between. */
+async function isAsMeasured(file: NewFile, expected: EifMeasurements): Promise<boolean> {
+  const { measurements, signatureValid } = await inspectOpenEif(file.written(), { allowNonstandard: true });
+  const registers = ["pcr0", "pcr1", "pcr2", "pcr8"] as const;
+  const none = new Uint8Array(0);
+  return (
+    signatureValid === true &&
+    registers.every((register) => equalBytes(measurements[register] ?? none, expected[register] ?? none))
   );
 }
 

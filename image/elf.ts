@@ -23,6 +23,7 @@ const PT = { load: 1, dynamic: 2, interp: 3 } as const;
 const DT = { none: 0, needed: 1, strtab: 5 } as const;
 const PROGRAM_HEADER_BYTES = 56;
 const TEXT_MAX = 256;
+const NEEDED_MAX = 64;
 
 /**
  * @param name only named in the error
@@ -67,6 +68,7 @@ function readSegments(view: DataView, refuse: (rule: string) => never): Elf {
     const tag = number(view, at);
     if (tag === DT.none) break;
     if (tag === DT.needed || tag === DT.strtab) entries.push([tag, number(view, at + 8)]);
+    if (entries.length > NEEDED_MAX + 1) return refuse(`it asks for at most ${NEEDED_MAX} libraries`);
   }
   const address = entries.find(([tag]) => tag === DT.strtab)?.[1];
   const home = segments.find((s) => s.type === PT.load && address !== undefined && within(s, address));

@@ -5,6 +5,8 @@
  * that trusts other roots has other PCRs, by design. The application is `app.mjs` beside it and exports `main` and, for
  * the mock platform, `openNsmSocket`, for the others `openNsmDevice`.
  *
+ * The configuration stands there as JSON in a text: in an object literal a key `__proto__` would be no key.
+ *
  * @module
  */
 import { utf8 } from "../shared/bytes.ts";
@@ -59,7 +61,7 @@ function writeEntry(
 
 const attestationRoots = ${JSON.stringify(roots, null, 2)};
 const tlsRoots = ${JSON.stringify(tlsRoots, null, 2)};
-const config = ${JSON.stringify(config, null, 2)};
+const config = JSON.parse(${JSON.stringify(JSON.stringify(config))});
 
 await main(
   {

@@ -2,7 +2,8 @@
  * Opens an enclave image file: a regular file, opened once. All that is said of it is said of that one descriptor.
  *
  * A link, a pipe, a folder or a device is refused, and nothing waits: a pipe is opened without blocking. What is read by
- * pieces is refused if size or times of the file changed meanwhile.
+ * pieces is refused if size or times of the file changed meanwhile. Memory that is shared with the file can change it
+ * without either: who writes what was read hashes it again.
  *
  * @module
  */
@@ -79,7 +80,7 @@ export function withEifSource<Result>(path: string, run: (source: EifSource) => 
     });
     const after = await stampOf(file, path);
     if (before.size !== after.size || before.mtimeNs !== after.mtimeNs || before.ctimeNs !== after.ctimeNs) {
-      throw refused(path, "it changed while it was read");
+      throw changedMeanwhile(path);
     }
     return result;
   });
@@ -103,6 +104,10 @@ async function withFile<Result>(path: string, run: (file: FileHandle) => Promise
     if (cause instanceof Error && "syscall" in cause && code) throw refused(path, code, cause);
     throw cause;
   }
+}
+
+export function changedMeanwhile(path: string): EifError {
+  return refused(path, "it changed while it was read");
 }
 
 function refused(path: string, reason: string, cause?: unknown): EifError {

@@ -9,6 +9,7 @@
 import { constants } from "node:fs";
 import { open, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import { printable } from "../shared/eif/cpio-format.ts";
 import type { ArchiveEntry } from "../shared/eif/cpio-write.ts";
 import { readOpenFile } from "../shared/eif/open-file.ts";
 import { EifError } from "../shared/errors/eif.ts";
@@ -61,10 +62,10 @@ export async function readFolder(folder: string, { links }: { readonly links: "k
         total += file.data.length;
         tree.set(path, file);
       } else {
-        throw new EifError("ERR_EIF_SOURCE", { entry: path, rule: "is a file or a folder" });
+        throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "is a file or a folder" });
       }
       if (tree.size > ENTRIES_MAX || total > FOLDER_BYTES_MAX) {
-        throw new EifError("ERR_EIF_SOURCE", { entry: path, rule: `at most ${ENTRIES_MAX} entries and 2 GiB` });
+        throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: `at most ${ENTRIES_MAX} entries and 2 GiB` });
       }
     }
   };

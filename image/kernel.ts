@@ -10,6 +10,8 @@ import { EifError } from "../shared/errors/eif.ts";
 
 const X86 = { magicAt: 0x202, magic: "HdrS", versionAt: 0x20e, versionFrom: 0x200 } as const;
 const ARM64 = { magicAt: 0x38, magic: "ARM\x64" } as const;
+/** Up to the last field that is read here. */
+const HEADER_BYTES = X86.versionAt + 2;
 const VERSION_MAX = 64;
 
 /**
@@ -17,7 +19,7 @@ const VERSION_MAX = 64;
  */
 export function checkKernel(kernel: Uint8Array, architecture: Architecture): void {
   const { magicAt, magic } = architecture === "x86_64" ? X86 : ARM64;
-  if (latin1(kernel, magicAt, magic.length) !== magic) {
+  if (latin1(kernel, magicAt, magic.length) !== magic || kernel.length < HEADER_BYTES) {
     const rule = architecture === "x86_64" ? "it is a bzImage" : "it is an arm64 Image";
     throw new EifError("ERR_EIF_INPUT", { input: "the kernel", rule });
   }
@@ -25,7 +27,7 @@ export function checkKernel(kernel: Uint8Array, architecture: Architecture): voi
 
 /** Such as `6.12.48-cloud-amd64`; `unknown` where the format does not say. */
 export function kernelVersion(kernel: Uint8Array): string {
-  if (latin1(kernel, X86.magicAt, X86.magic.length) !== X86.magic) return "unknown";
+  if (latin1(kernel, X86.magicAt, X86.magic.length) !== X86.magic || kernel.length < HEADER_BYTES) return "unknown";
   const view = new DataView(kernel.buffer, kernel.byteOffset, kernel.byteLength);
   const text = latin1(kernel, X86.versionFrom + view.getUint16(X86.versionAt, true), VERSION_MAX);
   return /^[A-Za-z0-9._+~-]+(?=[ \0])/.exec(text)?.[0] ?? "unknown";

@@ -25,7 +25,14 @@ const LINKS_MAX = 40;
 /** The file system as it grows: a folder holds its own, so that taking one away takes all below it. */
 export class LayeredTree {
   readonly #root: Folder = { kind: "folder", mode: 0o755, uid: 0, gid: 0, children: new Map() };
+  readonly #maxBytes: number;
   #entries = 0;
+  #bytes = 0;
+
+  /** @param maxBytes of all files that are put, each hard link counted as the file it becomes */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
 
   /**
    * @param layer the layer's tar, not compressed
@@ -34,7 +41,8 @@ export class LayeredTree {
   lay(layer: Uint8Array): void {
     const entries = [...readTar(layer)];
     // Whiteouts are about lower layers alone, wherever they stand in this one.
-    for (const entry of entries) this.#takeAway(entry);
+    const folders = new Set(entries.filter(({ kind }) => kind === "directory").map(({ path }) => path));
+    for (const { path } of entries) this.#takeAway(path, folders);
     for (const entry of entries) if (!nameOf(entry.path).startsWith(WHITEOUT)) this.#put(entry);
   }
 
@@ -58,10 +66,11 @@ export class LayeredTree {
 
   /** The file that an absolute path leads to in this tree, links followed within it; undefined where none is. */
   resolve(path: string): FileEntry | undefined {
-    const rest = path.split("/").filter((segment) => segment !== "" && segment !== ".");
+    // The next segment is the last: taking from the front would move all the others each time.
+    const rest = segmentsOf(path).reverse();
     const stack: Folder[] = [this.#root];
     let links = 0;
-    for (let segment = rest.shift(); segment !== undefined; segment = rest.shift()) {
+    for (let segment = rest.pop(); segment !== undefined; segment = rest.pop()) {
       if (segment === "..") {
         if (stack.length > 1) stack.pop();
         continue;
@@ -72,7 +81,7 @@ export class LayeredTree {
       } else if (node?.kind === "link") {
         if (++links > LINKS_MAX) return undefined;
         if (node.target.startsWith("/")) stack.length = 1;
-        rest.unshift(...node.target.split("/").filter((part) => part !== "" && part !== "."));
+        rest.push(...segmentsOf(node.target).reverse());
       } else {
         return rest.length === 0 ? node : undefined;
       }
@@ -80,17 +89,35 @@ export class LayeredTree {
     return undefined;
   }
 
-  #takeAway({ path }: TarEntry): void {
+  #takeAway(path: string, folders: ReadonlySet<string>): void {
+    if (parentOf(path).split("/").some((segment) => segment.startsWith(WHITEOUT))) {
+      throw refused(path, "a whiteout has nothing below it");
+    }
     const name = nameOf(path);
     if (!name.startsWith(WHITEOUT)) return;
-    const folder = this.#find(parentOf(path));
+    const folder = this.#lowerFolder(path, folders);
     if (name === OPAQUE) {
-      if (folder?.kind === "folder") folder.children.clear();
+      folder?.children.clear();
     } else if (name.length === WHITEOUT.length || name.startsWith(`${WHITEOUT}${WHITEOUT}`)) {
       throw refused(path, "is a whiteout that is known");
-    } else if (folder?.kind === "folder") {
-      folder.children.delete(name.slice(WHITEOUT.length));
+    } else {
+      folder?.children.delete(name.slice(WHITEOUT.length));
     }
+  }
+
+  /** The folder that a whiteout is about; undefined where there is none, or this layer puts one in a link's place. */
+  #lowerFolder(path: string, folders: ReadonlySet<string>): Folder | undefined {
+    let folder = this.#root;
+    for (let end = path.indexOf("/"), from = 0; end > 0; from = end + 1, end = path.indexOf("/", from)) {
+      const next = folder.children.get(path.slice(from, end));
+      if (next === undefined) return undefined;
+      if (next.kind !== "folder") {
+        if (folders.has(path.slice(0, end))) return undefined;
+        throw refused(path, `is below a ${next.kind}, which is not followed`);
+      }
+      folder = next;
+    }
+    return folder;
   }
 
   #put(entry: TarEntry): void {
@@ -99,12 +126,18 @@ export class LayeredTree {
       if (path.startsWith("dev/")) return;
       throw refused(path, "is a file, a folder or a link");
     }
-    if (++this.#entries > ENTRIES_MAX) throw refused(path, `layers have at most ${ENTRIES_MAX} entries together`);
+    this.#count(path);
     const parent = this.#makeFolder(parentOf(path));
     const there = parent.children.get(nameOf(path));
     const node = this.#toNode(entry);
+    this.#bytes += node.kind === "file" ? node.data.length : 0;
+    if (this.#bytes > this.#maxBytes) throw refused(path, `files have at most ${this.#maxBytes} bytes together`);
     if (node.kind === "folder" && there?.kind === "folder") Object.assign(there, { ...node, children: there.children });
     else parent.children.set(nameOf(path), node);
+  }
+
+  #count(path: string): void {
+    if (++this.#entries > ENTRIES_MAX) throw refused(path, `layers have at most ${ENTRIES_MAX} entries together`);
   }
 
   #toNode({ kind, path, target, mode, uid, gid, data }: TarEntry): Node {
@@ -139,6 +172,7 @@ export class LayeredTree {
     for (const segment of path === "" ? [] : path.split("/")) {
       let next = folder.children.get(segment);
       if (next === undefined) {
+        this.#count(path);
         next = { kind: "folder", mode: 0o755, uid: 0, gid: 0, children: new Map() };
         folder.children.set(segment, next);
       }
@@ -161,6 +195,10 @@ interface Folder {
 }
 
 type Node = Folder | FileEntry | LinkEntry;
+
+function segmentsOf(path: string): string[] {
+  return path.split("/").filter((segment) => segment !== "" && segment !== ".");
+}
 
 function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);

@@ -2,7 +2,8 @@
  * What lies beside an image so that a third party can build it again and compare: recipe, inputs, measurements.
  *
  *   build    writes <image>, <image>.manifest.json and <image>.spdx.json
- *   check    builds from the manifest's recipe, demands its inputs to the byte, and compares PCRs and the file's digest
+ *   check    builds from the manifest's recipe, demands its inputs to the byte, and compares PCRs and the digest of the
+ *            whole file with what the manifest says
  *
  * The manifest is a claim, not evidence: what confirms it is that the one who checks built the same PCRs from inputs
  * that he vouches for.
@@ -15,7 +16,7 @@ import type { EifMeasurements } from "../shared/eif/measure.ts";
 import { EifError } from "../shared/errors/eif.ts";
 import { checkInputs, Inputs, type Pins } from "./inputs.ts";
 import { parsePins, parseRecord } from "./lock.ts";
-import { buildFromRecipe, type Cooked, type Recipe } from "./recipe.ts";
+import { buildFromRecipe, type Cooked, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { parseRecipe } from "./recipe-json.ts";
 
 export interface Manifest {
@@ -74,13 +75,17 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
 /**
  * Builds again what a manifest describes and compares.
  *
- * @param base what the recipe's paths are relative to
+ * The image file itself is not read: who has one compares its SHA-256 with the result's.
+ *
  * @throws {EifError} `ERR_EIF_INPUT_DRIFT` an input is another, `ERR_EIF_MEASUREMENT` a PCR is another,
  * `ERR_EIF_REBUILD` the file is another though its PCRs are not; and what building throws
  */
-export async function checkManifest(manifest: Manifest, base: string): Promise<Manifest> {
+export async function checkManifest(
+  manifest: Manifest,
+  { base, compiler }: Omit<RecipeOptions, "inputs">,
+): Promise<Manifest> {
   const inputs = new Inputs(manifest.inputs);
-  const image = await buildFromRecipe(manifest.recipe, { base, inputs });
+  const image = await buildFromRecipe(manifest.recipe, { base, inputs, ...(compiler !== undefined && { compiler }) });
   checkInputs(inputs.used("all"), manifest.inputs);
   const rebuilt = makeManifest(manifest.recipe, { image, inputs });
   for (const [index, name] of (["PCR0", "PCR1", "PCR2"] as const).entries()) {
@@ -88,6 +93,6 @@ export async function checkManifest(manifest: Manifest, base: string): Promise<M
     if (expected !== actual) throw new EifError("ERR_EIF_MEASUREMENT", { index, expected, actual });
   }
   const [expected, actual] = [manifest.image.sha256, rebuilt.image.sha256];
-  if (expected !== actual) throw new EifError("ERR_EIF_REBUILD", { field: "the image's SHA-256", expected, actual });
+  if (expected !== actual) throw new EifError("ERR_EIF_REBUILD", { field: "the manifest's SHA-256", expected, actual });
   return rebuilt;
 }

@@ -8,6 +8,9 @@ import { isRecord } from "./lock.ts";
 import type { Boot, Recipe } from "./recipe.ts";
 import type { Source } from "./source.ts";
 
+/** Whoever wrote the recipe chooses among this machine's compilers by name, never a program of his own. */
+const COMPILER_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]*$/;
+
 /**
  * @param label names the file in errors
  * @throws {EifError} `ERR_EIF_INPUT`
@@ -44,7 +47,9 @@ function parseBoot(boot: Fields): Recipe["boot"] {
 
 function parseInit(init: Fields): Recipe["init"] {
   const kind = init.oneOf("kind", ["file", "compiled"] as const);
-  return init.ended(kind === "file" ? { kind, path: init.text("path") } : { kind, compiler: init.text("compiler") });
+  return init.ended(
+    kind === "file" ? { kind, path: init.text("path") } : { kind, compiler: init.matching("compiler", COMPILER_NAME) },
+  );
 }
 
 function parseSource(source: Fields): Source {
@@ -84,6 +89,12 @@ class Fields {
   text(name: string): string {
     const value = this.#take(name);
     if (typeof value !== "string" || value === "" || value.includes("\0")) throw this.#refusal(`${name} is text`);
+    return value;
+  }
+
+  matching(name: string, pattern: RegExp): string {
+    const value = this.text(name);
+    if (!pattern.test(value)) throw this.#refusal(`${name} matches ${pattern.source}`);
     return value;
   }
 

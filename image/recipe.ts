@@ -33,6 +33,7 @@ export interface Recipe {
   readonly boot: Boot | { readonly kind: "none" };
   readonly init:
     | { readonly kind: "file"; readonly path: string }
+    /** A name that is looked up in a fixed PATH, no path: who checks an image runs no program that its recipe brings. */
     | { readonly kind: "compiled"; readonly compiler: string };
   readonly source: Source;
 }
@@ -59,7 +60,7 @@ export const EMULATED_CMDLINE = "reboot=k panic=30 console=ttyS0 random.trust_cp
  * @param base what relative paths in the recipe are relative to
  * @throws {EifError} `ERR_EIF_FILE`, `ERR_EIF_INPUT`, `ERR_EIF_INPUT_DRIFT`, `ERR_EIF_SOURCE`
  */
-export async function buildFromRecipe(recipe: Recipe, { base, inputs }: RecipeOptions): Promise<Cooked> {
+export async function buildFromRecipe(recipe: Recipe, { base, inputs, compiler }: RecipeOptions): Promise<Cooked> {
   const { platform, architecture, name, version, boot, init } = recipe;
   const at = (path: string): string => resolve(base, path);
   if (platform === "mock") return buildMock(recipe, { base, inputs });
@@ -71,7 +72,7 @@ export async function buildFromRecipe(recipe: Recipe, { base, inputs }: RecipeOp
   const initBytes =
     init.kind === "file"
       ? inputs.pinned("init", await readInputFile(at(init.path)))
-      : await compileInit(inputs, { compiler: init.compiler });
+      : await compileInit(inputs, { compiler: compiler ?? init.compiler });
   if (readElf(initBytes, "init", architecture).loader !== undefined) {
     throw new EifError("ERR_EIF_INPUT", { input: "init", rule: "is a static executable" });
   }
@@ -83,6 +84,8 @@ export async function buildFromRecipe(recipe: Recipe, { base, inputs }: RecipeOp
 export interface RecipeOptions {
   readonly base: string;
   readonly inputs: Inputs;
+  /** Instead of the compiler that the recipe names; a path is welcome here. */
+  readonly compiler?: string;
 }
 
 interface Reading {
@@ -107,8 +110,16 @@ async function readBoot(
   }
   const blob = (name: string): Promise<Uint8Array> => readInputFile(at(join(boot.folder, name)));
   const kernel = inputs.pinned("kernel", await blob(architecture === "x86_64" ? "bzImage" : "Image"));
-  const text = new TextDecoder().decode(inputs.pinned("cmdline", await blob("cmdline")));
-  return { kernel, cmdline: text.trim(), modules: [await module(join(boot.folder, "nsm.ko"))] };
+  const cmdline = decodeCmdline(inputs.pinned("cmdline", await blob("cmdline")));
+  return { kernel, cmdline, modules: [await module(join(boot.folder, "nsm.ko"))] };
+}
+
+function decodeCmdline(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes).trim();
+  } catch (cause) {
+    throw new EifError("ERR_EIF_INPUT", { input: "the command line", rule: "it is UTF-8" }, { cause });
+  }
 }
 
 async function buildMock(recipe: Recipe, { base, inputs }: RecipeOptions): Promise<Cooked> {

@@ -1,5 +1,6 @@
 /**
- * Writes an image's bill of materials: SPDX 2.3 in JSON, one package for each input and one file for each in the image.
+ * Writes an image's bill of materials: SPDX 2.3 in JSON, one package for each input and one file for each file
+ * and link in the image.
  *
  * The same image gives the same text: no clock, and the namespace is made of the image's own digest. What the bundler
  * put into an application's file is not seen here; npm's lock names it.
@@ -9,6 +10,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { utf8 } from "../shared/bytes.ts";
 import { BUILD_TIME } from "./identity.ts";
 import { sha256 } from "./inputs.ts";
 import type { Manifest } from "./manifest.ts";
@@ -16,6 +18,13 @@ import type { Cooked } from "./recipe.ts";
 
 const NOT_SAID = "NOASSERTION";
 const IMAGE_ID = "SPDXRef-Image";
+/** Inputs that are no one file. */
+const DERIVED: Readonly<Record<string, string>> = {
+  app: "a listing of the folder with each file's SHA-256",
+  rootfs: "a listing of the folder with each file's SHA-256",
+  "init source": "a listing of the folder with each file's SHA-256",
+  "init compiler": "what the compiler says of itself",
+};
 
 interface Relationship {
   readonly spdxElementId: string;
@@ -27,6 +36,7 @@ interface Relationship {
 export function writeSbom({ recipe, inputs, image }: Manifest, { contents }: Pick<Cooked, "contents">): string {
   const packages = Object.entries(inputs).map(([name, pin], index) => ({
     ...packageOf(`SPDXRef-Input-${index}`, name, pin.sha256),
+    ...(Object.hasOwn(DERIVED, name) && { comment: `the checksum is that of ${DERIVED[name]}, not of a file` }),
     ...(pin.version !== undefined && { versionInfo: pin.version }),
   }));
   const files = filesOf(contents);
@@ -69,8 +79,12 @@ function packageOf(SPDXID: string, name: string, digest: string) {
 function filesOf(contents: Cooked["contents"]) {
   return [...contents.entries()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([path, entry]) => (entry.kind === "file" ? [{ path, data: entry.data }] : []))
-    .map(({ path, data }, index) => ({
+    .flatMap(([path, entry]) => {
+      if (entry.kind === "directory") return [];
+      if (entry.kind === "file") return [{ path, data: entry.data, said: {} }];
+      return [{ path, data: utf8(entry.target), said: { comment: "a symbolic link; the checksums are its target's text" } }];
+    })
+    .map(({ path, data, said }, index) => ({
       SPDXID: `SPDXRef-File-${index}`,
       fileName: `./${path}`,
       checksums: [
@@ -80,5 +94,6 @@ function filesOf(contents: Cooked["contents"]) {
       ],
       licenseConcluded: NOT_SAID,
       copyrightText: NOT_SAID,
+      ...said,
     }));
 }

@@ -83,6 +83,9 @@ async function readApp(recipe: Recipe, source: AppSource, { inputs, at }: Source
   const files = new Map<string, Uint8Array>();
   for (const [path, entry] of folder) if (entry.kind === "file") files.set(path, entry.data);
   if (!files.has("main.mjs")) files.set("main.mjs", await writeMain(recipe, source, { inputs, at }));
+  else if (source.roots !== "none" || source.config !== "none") {
+    throw new EifError("ERR_EIF_INPUT", { input: "main.mjs", rule: "takes no roots and no config: it has its own" });
+  }
   if (recipe.platform === "mock") {
     const entries = [...files].map(([path, data]) => [`app/${path}`, { kind: "file", data, mode: 0o644 }] as const);
     return { root: new Map<string, ArchiveEntry>(entries), exec: NODE_EXEC };

@@ -62,6 +62,8 @@ interface Extension {
  */
 export function* readTar(bytes: Uint8Array, { maxEntries = 65_000 }: TarOptions = {}): Generator<TarEntry> {
   let extension: Extension = {};
+  /** The types of the extension headers since the last entry. */
+  let pending = "";
   let entries = 0;
   for (let offset = 0; ; ) {
     const header = new Header(bytes, offset);
@@ -69,22 +71,28 @@ export function* readTar(bytes: Uint8Array, { maxEntries = 65_000 }: TarOptions 
       if (!isAllZero(bytes.subarray(offset)) || bytes.length - offset < 2 * BLOCK_BYTES) {
         throw header.refusal("two blocks of zeros end the archive, and zeros alone follow");
       }
-      if (Object.keys(extension).length > 0) throw header.refusal("an extension comes before its entry");
+      if (pending !== "") throw header.refusal("an extension comes before its entry");
       return;
     }
     header.check();
-    const size = extension.size ?? header.size;
+    const isExtension = "xgLK".includes(header.type);
+    // A pax size is about the entry's content, never about another extension's.
+    const size = isExtension ? header.size : (extension.size ?? header.size);
     const data = bytes.subarray(offset + BLOCK_BYTES, offset + BLOCK_BYTES + size);
     if (data.length !== size) throw header.refusal("the archive ends within it");
     offset += BLOCK_BYTES + Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
     if (++entries > maxEntries) throw header.refusal(`an archive has at most ${maxEntries} entries`);
-    if ("xgLK".includes(header.type)) {
+    if (isExtension) {
+      if (pending.includes("x")) throw header.refusal("after a pax header comes its entry");
+      if (pending.includes(header.type)) throw header.refusal("an entry has one extension of a type");
+      if (header.type !== "g") pending += header.type;
       if (size > EXTENSION_MAX) throw header.refusal(`an extension has at most ${EXTENSION_MAX} bytes`);
       extension = extend(extension, { header, data });
       continue;
     }
     const entry = toEntry(header, { extension, data });
     extension = {};
+    pending = "";
     if (entry) yield entry;
   }
 }

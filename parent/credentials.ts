@@ -28,6 +28,8 @@ export type ProvideCredentials = () => Promise<ContainerCredentials> | Container
 export interface CredentialsOptions {
   readonly transport: Transport;
   readonly address: Address;
+  /** Over vsock, the only peers that are served, by context id. */
+  readonly allowedCids?: readonly number[] | undefined;
   readonly provide: ProvideCredentials;
   readonly log: ParentLog;
   /** Sees the credentials cross, as the parent can. */
@@ -40,7 +42,7 @@ const REQUEST_BYTES_MAX = 65_536;
 
 /** @throws {TransportError} the address can not be bound */
 export async function startCredentials(options: CredentialsOptions): Promise<ListeningService> {
-  const { transport, address, provide, log, tap, maxConnections = 64 } = options;
+  const { transport, address, allowedCids, provide, log, tap, maxConnections = 64 } = options;
 
   async function serve({ id, socket, log: note }: Connection): Promise<Outcome> {
     const credentials = async (): Promise<Record<string, string>> => {
@@ -62,5 +64,5 @@ export async function startCredentials(options: CredentialsOptions): Promise<Lis
     return "served";
   }
 
-  return listenService({ service: "credentials", transport, address, log, maxConnections, serve });
+  return listenService({ service: "credentials", transport, address, allowedCids, log, maxConnections, serve });
 }

@@ -39,6 +39,8 @@ export interface EgressLimits {
 export interface EgressOptions {
   readonly transport: Transport;
   readonly address: Address;
+  /** Over vsock, the only peers that are served, by context id. */
+  readonly allowedCids?: readonly number[] | undefined;
   /** All that may be reached. An empty list forwards nothing. */
   readonly allowlist: readonly AllowlistEntry[];
   /** Fixed places of targets, for mock mode and tests. A target must be on the allowlist all the same. */
@@ -66,7 +68,7 @@ interface Refusal {
  * @throws {TransportError} the address can not be bound
  */
 export async function startEgress(options: EgressOptions): Promise<ListeningService> {
-  const { transport, address, log, tap, resolve, limits = {} } = options;
+  const { transport, address, allowedCids, log, tap, resolve, limits = {} } = options;
   const { headTimeoutMs = 5_000, connectTimeoutMs = 5_000, idleTimeoutMs = 600_000, maxConnections = 1_024 } = limits;
   const allowlist = readAllowlist(options.allowlist, options.hosts);
 
@@ -92,7 +94,7 @@ export async function startEgress(options: EgressOptions): Promise<ListeningServ
     }
   }
 
-  return listenService({ service: "egress", transport, address, log, maxConnections, serve });
+  return listenService({ service: "egress", transport, address, allowedCids, log, maxConnections, serve });
 }
 
 async function readConnect({ id, socket }: Connection, timeoutMs: number, tap: Tap | undefined): Promise<Target> {

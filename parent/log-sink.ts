@@ -35,6 +35,8 @@ export type LogSink = (record: LogRecord) => void;
 export interface LogSinkOptions {
   readonly transport: Transport;
   readonly address: Address;
+  /** Over vsock, the only peers that are served, by context id. */
+  readonly allowedCids?: readonly number[] | undefined;
   readonly sink: LogSink;
   readonly log: ParentLog;
   readonly tap?: Tap | undefined;
@@ -53,7 +55,7 @@ const PER_SECOND = 200;
 
 /** @throws {TransportError} the address can not be bound */
 export async function startLogSink(options: LogSinkOptions): Promise<ListeningService> {
-  const { transport, address, sink, log, tap, maxConnections = 64 } = options;
+  const { transport, address, allowedCids, sink, log, tap, maxConnections = 64 } = options;
   const gate = new RateGate(sink, options.monotonicMs ?? (() => performance.now()));
 
   async function serve({ id, socket }: Connection): Promise<Outcome> {
@@ -70,7 +72,7 @@ export async function startLogSink(options: LogSinkOptions): Promise<ListeningSe
     return "served";
   }
 
-  return listenService({ service: "log", transport, address, log, maxConnections, serve });
+  return listenService({ service: "log", transport, address, allowedCids, log, maxConnections, serve });
 }
 
 /** A token bucket over all connections together. */

@@ -89,7 +89,9 @@ export interface Parent extends AsyncDisposable {
 export async function startParent(options: ParentOptions): Promise<Parent> {
   const { transport, peer, enclave, log, tap, limits = {}, ...rest } = checkFields(options, RULES);
   const { allowlist, hosts, resolve } = rest;
-  const shared = { transport, log, tap };
+  // Any process of the instance and any enclave on it can dial vsock: only this enclave is served.
+  const allowedCids = enclave?.kind === "vsock" ? [enclave.cid] : undefined;
+  const shared = { transport, log, tap, allowedCids };
   const at = (port: number): Address => addressOf(peer, port);
   if (enclave === undefined && peer.kind === "vsock") {
     throw new ConfigError("ERR_CONFIG_FIELD_MISSING", { field: "enclave", expected: PEER.expected });

@@ -23,6 +23,8 @@ export interface ServiceOptions {
   readonly service: Service;
   readonly transport: Transport;
   readonly address: Address;
+  /** Over vsock, the only peers that are served. */
+  readonly allowedCids?: readonly number[] | undefined;
   readonly log: ParentLog;
   /** How many connections at once; one more is closed as soon as it is accepted. */
   readonly maxConnections: number;
@@ -35,7 +37,7 @@ export interface ListeningService extends RunningService {
 }
 
 export async function listenService(options: ServiceOptions): Promise<ListeningService> {
-  const { service, transport, address, log, maxConnections, serve } = options;
+  const { service, transport, address, allowedCids, log, maxConnections, serve } = options;
   const counts = { open: 0, accepted: 0, refused: 0, failed: 0 };
   const onConnection = (socket: Duplex): void => {
     // A peer's reset is an event of its connection, whatever driver it came through.
@@ -68,7 +70,7 @@ export async function listenService(options: ServiceOptions): Promise<ListeningS
         connection.log("closed");
       });
   };
-  const listener: Listener = await transport.listen(address, onConnection);
+  const listener: Listener = await transport.listen(address, onConnection, allowedCids && { allowedCids });
   return {
     address: listener.address,
     stats: () => ({ ...counts }),

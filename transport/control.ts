@@ -32,7 +32,8 @@ export class ControlError extends Error {
 /** Serves requests until the input ends; `onEnd` then stops the process. */
 export function serveControl(input: Readable, output: Writable, handlers: ControlHandlers, onEnd: () => void): void {
   const lines = createInterface({ input });
-  lines.on("line", (line) => void answer(line, handlers).then((reply) => output.write(`${JSON.stringify(reply)}\n`)));
+  const tell = (reply: object): void => void output.write(`${JSON.stringify(reply)}\n`);
+  lines.on("line", (line) => void answer(line, handlers).then(tell, () => input.destroy()));
   lines.on("close", onEnd);
 }
 
@@ -87,11 +88,17 @@ export class ControlClient {
   }
 
   #settle(line: string): void {
-    const reply = JSON.parse(line) as {
+    let reply: {
       id: number;
       result?: unknown;
       error?: { code: string; message: string; details: Record<string, unknown> };
     };
+    try {
+      reply = JSON.parse(line);
+    } catch (cause) {
+      this.fail(new Error("the process does not speak the control protocol", { cause }));
+      return;
+    }
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
     if (reply.error) waiting?.reject(new ControlError(reply.error.code, reply.error.message, reply.error.details));

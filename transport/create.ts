@@ -13,7 +13,7 @@ import { createVsockTransport } from "./vsock.ts";
 export interface TransportOptions extends TcpTransportOptions {
   /**
    * The driver for `vsock://` addresses, for listeners that name the peers they take and for hosts that choose another.
-   * Default: ours, for any peer.
+   * Default: ours, for listeners that say themselves whom they take.
    */
   readonly vsock?: Transport;
 }
@@ -49,6 +49,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
   };
   return {
     connect: async (address, connectOptions) => driver(address).connect(address, connectOptions),
-    listen: async (address, onConnection) => driver(address).listen(address, onConnection),
+    listen: async (address, onConnection, listenOptions) =>
+      driver(address).listen(address, onConnection, listenOptions),
   };
 }

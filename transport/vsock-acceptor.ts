@@ -19,7 +19,7 @@ const ACCEPTS_PER_TURN = 16;
 const CONNECTION_GONE: ReadonlySet<string> = new Set(["ECONNABORTED", "ECONNRESET", "EPROTO", "ETIMEDOUT", "ENOTCONN"]);
 
 export interface AcceptorOptions {
-  readonly allowedCids: ReadonlySet<number> | undefined;
+  readonly allowedCids: ReadonlySet<number> | "any";
   readonly onAcceptPaused: ((reason: string) => void) | undefined;
   readonly onConnection: (socket: Duplex) => void;
 }
@@ -84,7 +84,7 @@ export class Acceptor {
 
   #isAllowed(endpoint: NativeEndpoint): boolean {
     const { allowedCids } = this.#options;
-    if (!allowedCids) return true;
+    if (allowedCids === "any") return true;
     const peer = this.#native.peerName(endpoint);
     return typeof peer !== "number" && allowedCids.has(peer[0]);
   }

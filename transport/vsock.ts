@@ -15,7 +15,7 @@
  */
 import type { Socket } from "node:net";
 import { constants } from "node:os";
-import { TransportError } from "../shared/errors/index.ts";
+import { ConfigError, TransportError } from "../shared/errors/index.ts";
 import { type Address, checkVsockPort, formatAddress } from "../shared/transport/address.ts";
 import type { ConnectOptions, Transport } from "../shared/transport/transport.ts";
 import { attemptConnection, systemError, unreachable } from "./attempt.ts";
@@ -50,8 +50,11 @@ const HOST_LACKS: ReadonlySet<string> = new Set([
 export interface VsockTransportOptions {
   /** Where the native binding is. Default: the one of this package for this platform. */
   readonly nativePath?: string | URL;
-  /** The peers that listeners take, by context id; an enclave's only peer is its parent, 3. Default: any. */
-  readonly allowedCids?: readonly number[];
+  /**
+   * The peers that listeners take, by context id; an enclave's only peer is its parent, 3. For listeners that do not say
+   * it themselves; one that is told nowhere is refused.
+   */
+  readonly allowedCids?: readonly number[] | "any";
   /**
    * Hears why accepting pauses, such as `EMFILE`: once, until a connection is accepted again. Accepting resumes by
    * itself after 100 ms.
@@ -62,6 +65,8 @@ export interface VsockTransportOptions {
 type VsockAddress = Extract<Address, { readonly kind: "vsock" }>;
 
 /**
+ * @throws {ConfigError} from `listen`: nobody said whom to take
+ *
  * @example
  * ```ts
  * const transport = createVsockTransport({ allowedCids: [3] });
@@ -70,8 +75,7 @@ type VsockAddress = Extract<Address, { readonly kind: "vsock" }>;
  */
 export function createVsockTransport(options: VsockTransportOptions = {}): Transport {
   const { nativePath, onAcceptPaused } = options;
-  const allowedCids = options.allowedCids && new Set(options.allowedCids);
-  for (const cid of allowedCids ?? []) checkCid(cid);
+  const allowedByDefault = allowedSet(options.allowedCids);
   const load = (address: VsockAddress): NativeBinding =>
     loadNative({ address: formatAddress(address), path: nativePath });
   return {
@@ -79,8 +83,13 @@ export function createVsockTransport(options: VsockTransportOptions = {}): Trans
       const target = targetOf(address);
       return connectVsock(() => load(target), { ...connectOptions, address: target });
     },
-    async listen(address, onConnection) {
+    async listen(address, onConnection, listenOptions = {}) {
       const place = targetOf(address);
+      const allowedCids = allowedSet(listenOptions.allowedCids) ?? allowedByDefault;
+      if (allowedCids === undefined) {
+        const expected = `context ids, or "any"`;
+        throw new ConfigError("ERR_CONFIG_FIELD_MISSING", { field: "allowedCids", expected });
+      }
       const native = load(place);
       const [endpoint, port] = listenVsock(native, place);
       const acceptor = new Acceptor(native, endpoint, { allowedCids, onAcceptPaused, onConnection });
@@ -93,6 +102,12 @@ export function createVsockTransport(options: VsockTransportOptions = {}): Trans
       return new SocketListener({ ...place, port }, acceptor.open, () => acceptor.stop());
     },
   };
+}
+
+function allowedSet(cids: readonly number[] | "any" | undefined): ReadonlySet<number> | "any" | undefined {
+  if (cids === undefined || cids === "any") return cids;
+  for (const cid of cids) checkCid(cid);
+  return new Set(cids);
 }
 
 function checkCid(cid: unknown): void {

@@ -11,11 +11,12 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { measure, serve } from "./endpoints.ts";
 import { LINK_KINDS, openLinks } from "./links.ts";
 import { measureNsm, requestsInHex } from "./nsm.ts";
-import { CONTESTANT_MS, type Plan, roundLine, type Sample, sampleLine } from "./samples.ts";
+import { CONTESTANT_MS, clockLine, type Plan, roundLine, type Sample, sampleLine } from "./samples.ts";
 
 interface Contestant {
   readonly name: string;
@@ -25,6 +26,9 @@ interface Contestant {
 
 const NODE_VSOCK = "/app/node-vsock.node";
 const PLAIN = "/bin/plain";
+const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+/** Round trips take some hundred microseconds: a coarser clock says nothing of them. */
+const CLOCK_STEP_MAX_US = 50;
 
 function contestants({ bytes, trips, calls, hasNodeVsock }: Plan, port: number): Contestant[] {
   const node = [process.execPath, process.argv[1] ?? ""];
@@ -50,7 +54,22 @@ function contestants({ bytes, trips, calls, hasNodeVsock }: Plan, port: number):
   ];
 }
 
+/** @throws {RangeError} it is too coarse */
+function describeClock(): string {
+  let stepUs = Number.POSITIVE_INFINITY;
+  let before = process.hrtime.bigint();
+  for (let i = 0; i < 10_000; i++) {
+    const now = process.hrtime.bigint();
+    if (now > before) stepUs = Math.min(stepUs, Number(now - before) / 1000);
+    before = now;
+  }
+  const clock = `${readFileSync(CLOCK_SOURCE, "utf8").trim()}, in steps of ${stepUs.toFixed(1)} µs or less`;
+  if (stepUs <= CLOCK_STEP_MAX_US) return clock;
+  throw new RangeError(`the guest's clock is too coarse: ${clock}`);
+}
+
 async function runAll(plan: Plan): Promise<void> {
+  process.stdout.write(clockLine(describeClock()));
   for (let round = 0; round < plan.rounds; round++) {
     // A port is not used twice: node-vsock keeps what it listens on.
     const all = contestants(plan, 20_000 + round);

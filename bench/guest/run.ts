@@ -17,7 +17,7 @@ import { EmulatedInstance } from "../../mock/emulator/instance.ts";
 import { machine } from "../machine.ts";
 import { hasNodeVsock, writeGuestImage } from "./image.ts";
 import { watchStrangers } from "./others.ts";
-import { CONTESTANT_MS, type Plan, readSamples, roundPattern, type Sample } from "./samples.ts";
+import { CONTESTANT_MS, type Plan, readClock, readSamples, roundPattern, type Sample } from "./samples.ts";
 import { failures, tables } from "./table.ts";
 
 const CID = 4;
@@ -48,6 +48,7 @@ function count(name: keyof typeof values): number {
 
 interface Heard {
   readonly samples: readonly Sample[];
+  readonly clock: string;
   readonly retries: number;
   /** The share of the host's cores that other processes took of each round. */
   readonly others: readonly number[];
@@ -63,7 +64,10 @@ async function runInGuest(emulatorFolder: string): Promise<Heard> {
     await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [CID] });
     const { guest } = await instance.bootEnclave({ eifPath, cid: CID, memoryMiB: 2048 });
     const others: number[] = [];
-    const heard = (): Heard => ({ samples: readSamples(guest.console), retries: instance.retries, others });
+    const heard = (): Heard => {
+      const { console } = guest;
+      return { samples: readSamples(console), clock: readClock(console), retries: instance.retries, others };
+    };
     try {
       for (let round = 0; round < plan.rounds; round++) {
         const share = watchStrangers();
@@ -83,9 +87,9 @@ async function runInGuest(emulatorFolder: string): Promise<Heard> {
 
 const emulatorFolder = process.env["CLOISTER_EMULATOR"];
 if (!emulatorFolder) throw new Error("CLOISTER_EMULATOR names the folder that `make emulator` prints");
-const { samples, retries, others, failure } = await runInGuest(emulatorFolder);
+const { samples, clock, retries, others, failure } = await runInGuest(emulatorFolder);
 
-console.log(`${machine()}; guest: QEMU without hardware virtualisation, 2 processors`);
+console.log(`${machine()}; guest: QEMU without hardware virtualisation, 2 processors, clock ${clock}`);
 console.log(
   `${plan.rounds} rounds, ${plan.bytes / MIB} MiB, ${plan.trips} round trips, ${plan.calls} calls; median (least–most)\n`,
 );

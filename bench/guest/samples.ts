@@ -24,10 +24,20 @@ export interface Sample {
 /** How long one contestant's processes may take in one round, in milliseconds. */
 export const CONTESTANT_MS = 60_000;
 
+const CLOCK = /^bench: clock: ([^\r\n]*)/m;
 const SAMPLE = /^bench: (\{.*\})\r?$/gm;
 
 export function sampleLine(sample: Sample): string {
   return `bench: ${JSON.stringify(sample)}\n`;
+}
+
+/** What the guest measures time with. */
+export function clockLine(clock: string): string {
+  return `bench: clock: ${clock}\n`;
+}
+
+export function readClock(console: string): string {
+  return CLOCK.exec(console)?.[1] ?? "unknown";
 }
 
 export function roundLine(round: number): string {

@@ -66,7 +66,7 @@ function oneTable({ title, floor, columns }: Table, samples: readonly Sample[]):
     columns.flatMap(({ figure, digits, ratio }) => {
       const own = figuresOf(samples, name, figure);
       const of = figuresOf(samples, floor, figure);
-      const ratios = [...own].flatMap(([round, value]) => value / (of.get(round) ?? Number.NaN));
+      const ratios = [...own].map(([round, value]) => value / (of.get(round) ?? Number.NaN));
       return [cell([...own.values()], digits), ...(ratio === undefined ? [] : [cell(ratios, 2)])];
     }),
   );
@@ -91,7 +91,7 @@ function figuresOf(samples: readonly Sample[], name: string, figure: string): Re
 }
 
 function cell(values: readonly number[], digits: number): string {
-  const known = values.filter((value) => !Number.isNaN(value));
+  const known = values.filter(Number.isFinite);
   if (known.length === 0) return "–";
   const [low, median, high] = [Math.min(...known), spread(known).median, Math.max(...known)];
   return `${median.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;

@@ -86,7 +86,7 @@ function toText(image: EifInspection): string {
   const { version, architecture, defaultMemoryBytes, defaultCpus, crc32, size, metadata } = image;
   return [
     ...Object.entries(pcrsOf(image.measurements)).map(([name, value]) => `${name.padEnd(12)}${value}`),
-    `cmdline     ${printable(decoder.decode(image.cmdline))}`,
+    `cmdline     ${cmdlineText(image)}`,
     ...image.sections.map(({ type, size: bytes }, index) => {
       const digest = toHex(image.sectionDigests[index] ?? new Uint8Array(0));
       const mark = type === "metadata" || type === "signature" ? ", unmeasured" : "";
@@ -101,9 +101,14 @@ function toText(image: EifInspection): string {
   ].join("\n");
 }
 
+function cmdlineText({ cmdline, sections }: EifInspection): string {
+  const isCut = (sections.find(({ type }) => type === "cmdline")?.size ?? 0) > cmdline.length;
+  return `${printable(decoder.decode(cmdline))}${isCut ? "…" : ""}`;
+}
+
 function signatureText(image: EifInspection): string {
   const state = signatureState(image);
-  if (!image.signature) return `signature   ${state === "none" ? "none" : "not readable"}`;
+  if (!image.signature) return `signature   ${state}`;
   const { curve, notBefore, notAfter } = image.signature.certificate;
   const validity = `${notBefore.toISOString()} to ${notAfter.toISOString()}`;
   return `signature   ${state}, covers PCR0 and nothing else; certificate ${curve}, ${validity}`;

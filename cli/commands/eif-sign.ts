@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { writeFile } from "node:fs/promises";
-import { outputError } from "../../image/eif-output.ts";
+import { createFile } from "../../image/eif-output.ts";
 import { type EifSigner, signEifFile, toBeSignedOfFile } from "../../image/eif-sign.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { type Arguments, readArguments, readInput } from "../arguments.ts";
@@ -62,11 +61,7 @@ async function printToBeSigned(
 ): Promise<number> {
   const bytes = await toBeSignedOfFile(path);
   if (typeof out !== "string") print(toHex(bytes));
-  else {
-    await writeFile(out, bytes, { flag: "wx" }).catch((cause: unknown) => {
-      throw outputError(out, cause);
-    });
-  }
+  else await createFile(out, (file) => file.append(bytes));
   return 0;
 }
 

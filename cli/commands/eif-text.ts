@@ -10,9 +10,12 @@ import type { EifInspection } from "../../shared/eif/inspect.ts";
 import type { EifMeasurements } from "../../shared/eif/measure.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Text out of an image: nothing of it may steer a terminal. */
+/** As much of a text as is shown. */
+const SHOWN = 4_096;
+
+/** Text out of an image: nothing of it may steer a terminal, and what was cut off has a mark. */
 export function printable(text: string): string {
-  return text.replace(/[^ -~]/g, "?").slice(0, 2_000);
+  return text.slice(0, SHOWN).replace(/[^ -~]/g, "?") + (text.length > SHOWN ? "…" : "");
 }
 
 /** PCR name → hex, in the order of their numbers; PCR8 where the image is signed. */
@@ -35,6 +38,7 @@ export function findingText(finding: EifFinding): string {
   return finding.severity === "error" ? `${text}; AWS's reader ${finding.aws}` : text;
 }
 
-export function signatureState({ signature, signatureValid }: EifInspection): "none" | "valid" | "invalid" {
-  return signature ? (signatureValid ? "valid" : "invalid") : signatureValid === undefined ? "none" : "invalid";
+export function signatureState(image: EifInspection): "none" | "valid" | "invalid" | "unreadable" {
+  if (image.signature) return image.signatureValid ? "valid" : "invalid";
+  return image.sections.some(({ type }) => type === "signature") ? "unreadable" : "none";
 }

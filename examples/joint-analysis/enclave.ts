@@ -45,7 +45,8 @@ export async function main(
   const onInternalError = (error: unknown): void =>
     log.write("error", "internal error", { name: error instanceof Error ? error.name : "unknown" });
   const handler = createHandler(store, signer);
-  await serveHttp({ transport, address: addressOf(self, APP_PORT), handler, onInternalError });
+  const allowedCids = parent.kind === "vsock" && { allowedCids: [parent.cid] };
+  await serveHttp({ transport, address: addressOf(self, APP_PORT), ...allowedCids, handler, onInternalError });
   log.write("info", "ready");
 }
 

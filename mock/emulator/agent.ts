@@ -20,7 +20,8 @@ import { createVsockTransport } from "../../transport/vsock.ts";
 import { AGENT_PORT, ANY_CID, HEARTBEAT_BYTE, HEARTBEAT_PORT, HOST_CID } from "./ports.ts";
 
 const [program = "", ...ways] = process.argv.slice(2);
-const anyone = createVsockTransport();
+const HEARTBEAT_MS = 5_000;
+const anyone = createVsockTransport({ allowedCids: "any" });
 const host = createVsockTransport({ allowedCids: [HOST_CID] });
 const tcp = createTcpTransport();
 
@@ -40,6 +41,8 @@ const lead = (far: () => Promise<Duplex>) => (near: Duplex) => {
 };
 
 await anyone.listen({ kind: "vsock", cid: ANY_CID, port: HEARTBEAT_PORT }, (socket) => {
+  const late = setTimeout(() => socket.destroy(), HEARTBEAT_MS);
+  socket.once("close", () => clearTimeout(late));
   socket.once("data", (chunk: Uint8Array) => {
     if (chunk[0] === HEARTBEAT_BYTE) socket.end(chunk.subarray(0, 1));
     else socket.destroy();
@@ -49,9 +52,11 @@ await anyone.listen({ kind: "vsock", cid: ANY_CID, port: HEARTBEAT_PORT }, (sock
 await host.listen({ kind: "vsock", cid: ANY_CID, port: AGENT_PORT }, (socket) => {
   const child = spawn(process.execPath, [program], { stdio: ["pipe", "pipe", "inherit"] });
   child.once("exit", (code) => console.error(`agent: ${program} ended with ${code}`));
+  child.once("error", (error) => console.error(`agent: ${program}: ${error.message}`));
   socket.once("close", () => child.kill());
-  socket.pipe(child.stdin);
-  child.stdout.pipe(socket);
+  // Either may be gone before the other has written all.
+  pipeline(socket, child.stdin, () => {});
+  pipeline(child.stdout, socket, () => {});
 });
 
 for (const way of ways) {

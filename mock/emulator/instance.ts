@@ -22,7 +22,7 @@ import {
   parentCommand,
   vsockCommand,
 } from "./commands.ts";
-import { Guest, type GuestOptions } from "./guest.ts";
+import { BootError, Guest, type GuestOptions } from "./guest.ts";
 import { PARENT_CID } from "./ports.ts";
 import { writeSigner } from "./signer.ts";
 
@@ -99,7 +99,8 @@ export class EmulatedInstance implements AsyncDisposable {
       spawn(file, args, { stdio: ["ignore", "ignore", "inherit"] }),
     );
     try {
-      for (const { device } of sockets) await exists(device);
+      const failed = failureOf(instance.#vsock);
+      for (const { device } of sockets) await Promise.race([exists(device), failed]);
       return instance;
     } catch (error) {
       await instance[Symbol.asyncDispose]();
@@ -144,7 +145,7 @@ export class EmulatedInstance implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#guests.map((guest) => guest[Symbol.asyncDispose]()));
-    if (this.#vsock.exitCode !== null || this.#vsock.signalCode !== null) return;
+    if (this.#vsock.pid === undefined || this.#vsock.exitCode !== null || this.#vsock.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#vsock.once("close", resolve));
     this.#vsock.kill("SIGKILL");
     await ended;
@@ -161,6 +162,16 @@ export class EmulatedInstance implements AsyncDisposable {
     if (!sockets) throw new RangeError(`this instance has no context id ${cid}`);
     return sockets;
   }
+}
+
+/** Rejects when the process can not be started or ends. */
+function failureOf(child: ChildProcess): Promise<never> {
+  const failure = new Promise<never>((_, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new BootError(`vhost-device-vsock ended with ${code}`, "")));
+  });
+  failure.catch(() => undefined);
+  return failure;
 }
 
 async function exists(path: string): Promise<void> {

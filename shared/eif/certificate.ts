@@ -12,7 +12,7 @@
  * @module
  */
 import { equalBytes, fromHex } from "../bytes.ts";
-import { DerReader, octetAlignedBits, TAG, unsignedInteger } from "../der/reader.ts";
+import { DerReader, objectIdentifier, octetAlignedBits, TAG, unsignedInteger } from "../der/reader.ts";
 import { readValidity } from "../der/time.ts";
 import { EifError } from "../errors/eif.ts";
 import { isEncodingError } from "../errors/encoding.ts";
@@ -28,7 +28,7 @@ export interface SigningCertificate {
   readonly notAfter: Date;
 }
 
-const PEM = /^-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n-----END CERTIFICATE-----(?:\r?\n)?$/;
+const PEM = /^-----BEGIN CERTIFICATE-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END CERTIFICATE-----(?:\r?\n)?$/;
 const PEM_MAX = 16_384;
 const PATH = "[0].signing_certificate";
 
@@ -75,7 +75,7 @@ function readFields(der: Uint8Array): Omit<SigningCertificate, "der"> {
   const outer = input.enter(TAG.sequence);
   input.end();
   const tbs = outer.enter(TAG.sequence);
-  const algorithm = outer.read(TAG.sequence).raw;
+  const algorithm = readAlgorithm(outer);
   octetAlignedBits(outer);
   outer.end();
   // AWS's documentation makes certificates with `openssl x509 -req`, which are of version 1 and have no extensions.
@@ -90,6 +90,19 @@ function readFields(der: Uint8Array): Omit<SigningCertificate, "der"> {
   if (hasVersion && !tbs.isAtEnd) tbs.read(0xa3);
   tbs.end();
   return { ...key, notBefore, notAfter };
+}
+
+/**
+ * An object identifier, then nothing or NULL. AWS's tools hash what OpenSSL writes, and of all that stands here OpenSSL
+ * writes only this anew: what is not DER inside would have another PCR8 with them.
+ */
+function readAlgorithm(certificate: DerReader): Uint8Array {
+  const { raw, content } = certificate.read(TAG.sequence);
+  const algorithm = new DerReader(content);
+  objectIdentifier(algorithm);
+  if (!algorithm.isAtEnd && algorithm.read(TAG.null).content.length > 0) throw algorithm.malformed("NULL is empty");
+  algorithm.end();
+  return raw;
 }
 
 function readKey(spki: DerReader): Pick<SigningCertificate, "curve" | "point"> {

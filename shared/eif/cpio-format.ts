@@ -16,6 +16,10 @@ export const CPIO_MAGIC = "070701";
 export const CPIO_HEADER_BYTES = 110;
 export const CPIO_TRAILER = "TRAILER!!!";
 export const CPIO_PATH_MAX = 1024;
+/** Linux's NAME_MAX: in a longer one no file system holds what is named. */
+const NAME_MAX = 255;
+/** Of an archive, its trailer not counted. */
+export const CPIO_ENTRIES_MAX = 65_536;
 /** The type in a mode, and its values that are used here. */
 export const CPIO_TYPE = { mask: 0o170000, directory: 0o040000, regular: 0o100000, link: 0o120000 } as const;
 
@@ -24,10 +28,16 @@ export function paddingAfter(length: number): number {
   return (4 - (length % 4)) % 4;
 }
 
-/** `a/b/c` → `a`, `a/b`. */
-export function parentsOf(path: string): string[] {
-  const segments = path.split("/").slice(0, -1);
-  return segments.map((_, index) => segments.slice(0, index + 1).join("/"));
+/** `a/b/c` → `a/b`; undefined for what is in no directory. */
+export function parentOf(path: string): string | undefined {
+  const end = path.lastIndexOf("/");
+  return end < 0 ? undefined : path.slice(0, end);
+}
+
+/** A name from a stranger as it stands in JSON, ASCII alone: no control character, nothing that turns text around. */
+export function printable(path: string): string {
+  const escaped = JSON.stringify(path).slice(1, -1);
+  return escaped.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Why an archive can not have this path; undefined when it can. */
@@ -35,8 +45,10 @@ export function pathProblem(path: string): string | undefined {
   if (path.length === 0 || utf8(path).length > CPIO_PATH_MAX) return `a path has 1 to ${CPIO_PATH_MAX} bytes`;
   if (path.includes("\0")) return "a path has no NUL byte";
   if (path === CPIO_TRAILER) return "the name is the trailer's";
-  if (path.split("/").some((segment) => segment === "" || segment === "." || segment === "..")) {
+  const segments = path.split("/");
+  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
     return "a path is relative, without empty, . or .. segments";
   }
+  if (segments.some((segment) => utf8(segment).length > NAME_MAX)) return `a name has at most ${NAME_MAX} bytes`;
   return undefined;
 }

@@ -8,7 +8,7 @@
  * @module
  */
 import { concat, utf8 } from "../bytes.ts";
-import { CPIO_MAGIC, CPIO_TRAILER, CPIO_TYPE, paddingAfter, parentsOf, pathProblem } from "./cpio-format.ts";
+import { CPIO_ENTRIES_MAX, CPIO_MAGIC, CPIO_TRAILER, CPIO_TYPE, paddingAfter, parentOf, pathProblem } from "./cpio-format.ts";
 
 const TARGET_MAX = 4095;
 /** The format's fields have 32 bits. */
@@ -33,7 +33,7 @@ export interface ArchiveOwner {
  * Writes the entries, and the directories they need, as an archive. Bytes alone are a file of mode 0644.
  *
  * @throws {RangeError} a path that the reader would refuse, a path below something that is no directory, a mode, an
- * owner or a size that the format can not hold
+ * owner or a size that the format can not hold, more entries than the reader takes
  */
 export function writeCpio(entries: ReadonlyMap<string, Uint8Array | ArchiveEntry>): Uint8Array {
   return concat(...cpioParts(entries));
@@ -60,13 +60,14 @@ function withParents(entries: ReadonlyMap<string, Uint8Array | ArchiveEntry>): R
     all.set(path, entry);
   }
   for (const path of entries.keys()) {
-    for (const parent of parentsOf(path)) {
+    // From below: what is above a directory that is there is another entry's matter, or was seen to before.
+    for (let parent = parentOf(path); parent !== undefined; parent = parentOf(parent)) {
       const there = all.get(parent);
-      if (there && there.kind !== "directory") {
-        throw new RangeError(`${JSON.stringify(parent)} is a ${there.kind} and a directory`);
-      }
-      if (!there) all.set(parent, PARENT);
+      if (there?.kind === "directory") break;
+      if (there) throw new RangeError(`${JSON.stringify(parent)} is a ${there.kind} and a directory`);
+      all.set(parent, PARENT);
     }
+    if (all.size > CPIO_ENTRIES_MAX) throw new RangeError(`an archive has at most ${CPIO_ENTRIES_MAX} entries`);
   }
   return all;
 }

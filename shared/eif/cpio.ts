@@ -10,21 +10,22 @@
 import { isAllZero } from "../bytes.ts";
 import { EifError } from "../errors/eif.ts";
 import {
+  CPIO_ENTRIES_MAX,
   CPIO_HEADER_BYTES,
   CPIO_MAGIC,
   CPIO_PATH_MAX,
   CPIO_TRAILER,
   CPIO_TYPE,
   paddingAfter,
-  parentsOf,
+  parentOf,
   pathProblem,
+  printable,
 } from "./cpio-format.ts";
 
 export type CpioEntry =
   | { readonly kind: "directory"; readonly path: string }
   | { readonly kind: "file"; readonly path: string; readonly data: Uint8Array };
 
-const ENTRIES_MAX = 65_536;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
@@ -33,7 +34,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function readCpio(bytes: Uint8Array): readonly CpioEntry[] {
   const entries = new Map<string, CpioEntry>();
   let offset = 0;
-  for (let index = 0; index <= ENTRIES_MAX; index++) {
+  for (let index = 0; index <= CPIO_ENTRIES_MAX; index++) {
     const raw = readEntry(bytes, offset, `#${index}`);
     offset = raw.next;
     if (raw.path === CPIO_TRAILER) {
@@ -44,13 +45,13 @@ export function readCpio(bytes: Uint8Array): readonly CpioEntry[] {
     const problem = pathProblem(raw.path);
     if (problem) throw archive(`#${index}`, problem);
     if (entries.has(raw.path)) throw archive(raw.path, "comes twice");
-    const parent = parentsOf(raw.path).at(-1);
+    const parent = parentOf(raw.path);
     if (parent !== undefined && entries.get(parent)?.kind !== "directory") {
       throw archive(raw.path, "its directory comes before it");
     }
     entries.set(raw.path, toEntry(raw));
   }
-  throw archive(`#${ENTRIES_MAX}`, `at most ${ENTRIES_MAX} entries`);
+  throw archive(`#${CPIO_ENTRIES_MAX}`, `at most ${CPIO_ENTRIES_MAX} entries`);
 }
 
 interface RawEntry {
@@ -104,5 +105,5 @@ function readPath(name: Uint8Array, label: string): string {
 }
 
 function archive(entry: string, rule: string): EifError {
-  return new EifError("ERR_EIF_ARCHIVE", { entry, rule });
+  return new EifError("ERR_EIF_ARCHIVE", { entry: printable(entry), rule });
 }

@@ -17,7 +17,7 @@ import {
   type SectionType,
 } from "./layout.ts";
 import { KERNEL_HEAD_BYTES, lint } from "./lint.ts";
-import { parseMetadataObject, readMetadata } from "./metadata.ts";
+import { ambiguityOf, parseMetadataObject, readMetadata } from "./metadata.ts";
 import { readSignatureSection, readSignedPcr0, type SignedPcr0 } from "./signature.ts";
 import type { Parser } from "./source.ts";
 import { type EifLayout, walkEif } from "./walk.ts";
@@ -80,6 +80,8 @@ function* readMetadataSection(layout: EifLayout, findings: Findings): Parser<Uin
   const aws = "takes any JSON that its own reader takes, and refuses the image otherwise";
   const object = findings.attempt(() => parseMetadataObject(bytes), aws);
   if (object) {
+    const reason = ambiguityOf(bytes);
+    if (reason) findings.warn("metadata-ambiguous", `parsers may read the metadata differently: ${reason}`);
     try {
       readMetadata(bytes);
     } catch (error) {

@@ -17,8 +17,11 @@ export type EifWarning =
   | "cmdline-length"
   | "cmdline-text"
   | "cmdline-init"
+  | "cmdline-initrd"
+  | "cmdline-bootconfig"
   | "cmdline-debug"
   | "cmdline-console"
+  | "metadata-ambiguous"
   | "metadata-fields"
   | "pcr2-constant";
 

@@ -39,20 +39,40 @@ function lintCmdline({ cmdline, cmdlineBytes }: LintInput, { warn }: Findings): 
   else if (nul >= 0) warn("cmdline-nul", "ends with a NUL, which AWS's builder does not write");
   const text = String.fromCharCode(...(nul >= 0 ? cmdline.subarray(0, nul) : cmdline));
   if (/[^ -~]/.test(text)) warn("cmdline-text", "has bytes that are no printable ASCII");
-  const words = text.split(/\s+/);
-  for (const word of words) {
-    if (/^(init|rdinit)=/.test(word)) warn("cmdline-init", "names its own init");
-    if (
-      /^(debug|initcall_debug|ignore_loglevel|earlyprintk|earlycon|kgdboc|single|[1sS]|emergency|rescue)(=|$)/.test(
-        word,
-      )
-    )
-      warn("cmdline-debug", "turns on debugging, or a shell");
+  const parameters = parametersOf(text);
+  for (const { name } of parameters) {
+    if (/^(rd)?init$/.test(name)) warn("cmdline-init", "names its own init");
+    if (/^initrd(mem)?$/.test(name)) warn("cmdline-initrd", "says where ramdisks are");
+    if (name === "bootconfig") warn("cmdline-bootconfig", "a ramdisk may end with more of the command line");
+    if (DEBUGGING.test(name)) warn("cmdline-debug", "turns on debugging, or a shell");
   }
-  const consoles = words.filter((word) => word.startsWith("console="));
-  if (consoles.length > 1 || consoles.some((word) => !/^console=ttyS0(,|$)/.test(word))) {
+  const consoles = parameters.filter(({ name }) => name === "console");
+  if (consoles.length > 1 || consoles.some(({ value }) => !/^ttyS0(,|$)/.test(value))) {
     warn("cmdline-console", "has another console than AWS's one, ttyS0");
   }
+}
+
+const DEBUGGING =
+  /^(debug|initcall_debug|ignore_loglevel|earlyprintk|earlycon|kgdboc|single|[1sS]|emergency|rescue)$/;
+
+interface Parameter {
+  /** With `_` where `-` stands: to the kernel they are the same. */
+  readonly name: string;
+  readonly value: string;
+}
+
+/** As Linux's `next_arg` cuts: a space in quotes does not end a word, quotes around a word or a value are not part of it. */
+function parametersOf(text: string): readonly Parameter[] {
+  return Array.from(text.matchAll(/(?:"[^"]*"?|[^\s"])+/g), ([word]) => {
+    const whole = unquoted(word);
+    const equals = whole.indexOf("=");
+    const name = equals < 0 ? whole : whole.slice(0, equals);
+    return { name: name.replaceAll("-", "_"), value: equals < 0 ? "" : unquoted(whole.slice(equals + 1)) };
+  });
+}
+
+function unquoted(text: string): string {
+  return text.startsWith('"') ? text.slice(1).replace(/"$/, "") : text;
 }
 
 /** Linux boot protocol §1.1 (HdrS at 0x202), arm64 booting.rst §4 (ARM\x64 at 0x38). */

@@ -10,6 +10,8 @@
  */
 import { utf8 } from "../bytes.ts";
 import { EifError } from "../errors/eif.ts";
+import { isTransportError } from "../errors/transport.ts";
+import { parseJson } from "../transport/json.ts";
 import { EIF_METADATA_MAX } from "./layout.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -81,6 +83,17 @@ export function readMetadata(bytes: Uint8Array): EifMetadata {
     DockerInfo: object["DockerInfo"] ?? null,
     CustomMetadata: object["CustomMetadata"] ?? null,
   };
+}
+
+/** Why another parser may read something else in it, such as a key that stands twice. */
+export function ambiguityOf(bytes: Uint8Array): string | undefined {
+  try {
+    parseJson(bytes);
+    return undefined;
+  } catch (error) {
+    if (!isTransportError(error)) throw error;
+    return error.message;
+  }
 }
 
 function invalid(rule: string, field = "metadata"): EifError {

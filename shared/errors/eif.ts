@@ -34,7 +34,7 @@ export interface EifRefusals {
   readonly ERR_EIF_INPUT_DRIFT: { readonly input: string; readonly expected: string; readonly actual: string };
   /** An entry of a tar archive or a folder that no image is built from. */
   readonly ERR_EIF_SOURCE: { readonly entry: string; readonly rule: string };
-  /** A build from the same inputs gave another image than the manifest says. */
+  /** A build from the same inputs gave another image than the manifest says, or than the file that is there. */
   readonly ERR_EIF_REBUILD: { readonly field: string; readonly expected: string; readonly actual: string };
   /** The result can not be written. */
   readonly ERR_EIF_OUTPUT: { readonly path: string; readonly reason: string };
@@ -71,7 +71,7 @@ export const EIF_TABLE: CodeTable<EifRefusals> = {
   ERR_EIF_SOURCE: { kind: "usage", message: (d) => `entry ${d.entry}: ${d.rule}` },
   ERR_EIF_REBUILD: {
     kind: "refused by policy",
-    message: (d) => `the manifest says ${d.field} ${d.expected}, rebuilt it is ${d.actual}`,
+    message: (d) => `${d.field} is ${d.expected}, rebuilt it is ${d.actual}`,
   },
   ERR_EIF_OUTPUT: { kind: "usage", message: (d) => `can not write ${d.path}: ${d.reason}` },
 };

@@ -17,6 +17,14 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
 }
 
+export interface ListenOptions {
+  /**
+   * Over vsock, which any process of this machine and any enclave beside it can dial: the peers that are taken, by
+   * context id, or `"any"`. Required there, here or of the driver. Other drivers have no such peers.
+   */
+  readonly allowedCids?: readonly number[] | "any";
+}
+
 export interface Listener extends AsyncDisposable {
   /** Where it listens; for `tcp://127.0.0.1:0` the port that the system chose. */
   readonly address: Address;
@@ -32,5 +40,5 @@ export interface Transport {
   /**
    * @throws {TransportError} `ERR_TRANSPORT_UNREACHABLE` when the address can not be bound
    */
-  listen(address: Address, onConnection: (socket: Duplex) => void): Promise<Listener>;
+  listen(address: Address, onConnection: (socket: Duplex) => void, options?: ListenOptions): Promise<Listener>;
 }

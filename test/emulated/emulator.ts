@@ -1,6 +1,6 @@
 /**
- * Where the emulator is: `CLOISTER_EMULATOR`, or what `make emulator` left in the cache. Without it the suites that
- * need it are skipped by name.
+ * Where the emulator is: `CLOISTER_EMULATOR`, or what `make emulator` left in the cache. Without either the suites that
+ * need it are skipped by name; one that is named and is none is an error.
  *
  * @module
  */
@@ -18,6 +18,8 @@ function locate(): string | undefined {
 
 const folder = locate();
 
-export const hasEmulator: boolean = folder !== undefined && existsSync(join(folder, "qemu-system-x86_64"));
+export const hasEmulator: boolean = folder !== undefined;
+if (folder !== undefined && !existsSync(join(folder, "qemu-system-x86_64")))
+  throw new Error(`no emulator in ${folder}`);
 
 export const emulator: EmulatorFiles = { folder: folder ?? "" };

@@ -31,12 +31,17 @@ if (isMainThread) {
         unavailable: () => lacksLoopback() ?? lacksNodeVsock(),
       },
     ],
-    () => createTransport({ vsock: createVsockTransport({ ...nativePath }) }),
+    () => createTransport({ vsock: createVsockTransport({ allowedCids: "any", ...nativePath }) }),
   );
 } else {
   // A native scenario starts this file as a worker, to end it in the midst of everything.
   const { beBusy } = await import("../native/scenarios.ts");
   const { nativePath: path, cid, way } = workerData as { nativePath: string; cid: number; way: string };
-  const ground = { nativePath: path, cid, scale: 1, transport: createVsockTransport({ nativePath: path }) };
+  const ground = {
+    nativePath: path,
+    cid,
+    scale: 1,
+    transport: createVsockTransport({ allowedCids: "any", nativePath: path }),
+  };
   await beBusy(ground, way, () => parentPort?.postMessage("busy"));
 }

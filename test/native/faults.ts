@@ -60,7 +60,11 @@ export const FAULTS: Readonly<Record<string, Scenario>> = {
 
   "V16: a connection that is gone before it is accepted does not hold up the listener": async ({ nativePath, cid }) => {
     const reasons: string[] = [];
-    const transport = createVsockTransport({ nativePath, onAcceptPaused: (reason) => reasons.push(reason) });
+    const transport = createVsockTransport({
+      allowedCids: "any",
+      nativePath,
+      onAcceptPaused: (reason) => reasons.push(reason),
+    });
     for (const code of ["ECONNABORTED", "ECONNRESET", "ETIMEDOUT", "EAGAIN"]) {
       fail(`accept4:${code}:1`);
       const { near, listener } = await pair({ nativePath, cid, scale: 1, transport });
@@ -79,7 +83,11 @@ export const FAULTS: Readonly<Record<string, Scenario>> = {
       ["socket-unix", "EMFILE"],
     ]) {
       const reasons: string[] = [];
-      const transport = createVsockTransport({ nativePath, onAcceptPaused: (reason) => reasons.push(reason) });
+      const transport = createVsockTransport({
+        allowedCids: "any",
+        nativePath,
+        onAcceptPaused: (reason) => reasons.push(reason),
+      });
       let arrived = (): void => {};
       const arrival = new Promise<void>((resolve) => {
         arrived = resolve;

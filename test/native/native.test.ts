@@ -112,7 +112,17 @@ describe("vsock driver without a usable binding", () => {
   test("V20: a missing binary is said, for connect and for listen", async () => {
     const transport = createVsockTransport({ nativePath: join(folder, "none.node") });
     expect(await codeOf(transport.connect(address))).toBe("ERR_TRANSPORT_UNSUPPORTED");
-    expect(await codeOf(transport.listen(address, () => {}))).toBe("ERR_TRANSPORT_UNSUPPORTED");
+    expect(await codeOf(transport.listen(address, () => {}, { allowedCids: [3] }))).toBe("ERR_TRANSPORT_UNSUPPORTED");
+  });
+
+  test("V14: a listener that nobody told whom to take is refused", async () => {
+    const listen = createVsockTransport().listen(address, () => {});
+    await expect(listen).rejects.toMatchObject({
+      code: "ERR_CONFIG_FIELD_MISSING",
+      details: { field: "allowedCids" },
+    });
+    const listening = createVsockTransport().listen(address, () => {}, { allowedCids: [-1] });
+    await expect(listening).rejects.toBeInstanceOf(RangeError);
   });
 
   test("V20: a file that is no binary is said", async () => {

@@ -5,7 +5,8 @@ import { startIngress } from "../../parent/ingress.ts";
 import type { ParentEvent } from "../../parent/observe.ts";
 import { type ParentOptions, startParent } from "../../parent/parent.ts";
 import { type Address, addressOf, type Peer } from "../../shared/transport/address.ts";
-import { APP_PORT } from "../../shared/transport/ports.ts";
+import { APP_PORT, CREDENTIALS_PORT, EGRESS_PORT, LOG_PORT } from "../../shared/transport/ports.ts";
+import type { Transport } from "../../shared/transport/transport.ts";
 import { codeOf, collect, digest, pattern, send } from "../transport/streams.ts";
 import { cleanups, freshPeer, transport } from "./fixture.ts";
 
@@ -74,6 +75,25 @@ describe("startParent", () => {
     await parent.close();
     expect(await codeOf(parentCredentials({ transport, parent: peer })())).toBe("ERR_TRANSPORT_UNREACHABLE");
     expect(await codeOf(transport.connect(parent.ingress))).toBe("ERR_TRANSPORT_UNREACHABLE");
+  });
+
+  test("over vsock it serves its enclave and nobody else on the instance: egress, credentials, log", async () => {
+    const asked: [number, unknown][] = [];
+    const recording: Transport = {
+      connect: transport.connect,
+      listen: async (address, onConnection, listenOptions) => {
+        if (address.kind === "vsock") asked.push([address.port, listenOptions?.allowedCids]);
+        return transport.listen({ kind: "tcp", host: "127.0.0.1", port: 0 }, onConnection);
+      },
+    };
+    const given = { ...options(freshPeer()), transport: recording };
+    const parent = await startParent({
+      ...given,
+      peer: { kind: "vsock", cid: 0xffff_ffff },
+      enclave: { kind: "vsock", cid: 16 },
+    });
+    await parent.close();
+    expect(asked.sort()).toEqual([EGRESS_PORT, CREDENTIALS_PORT, LOG_PORT].map((port) => [port, [16]]));
   });
 
   test("when one can not start, none is left running", async () => {
