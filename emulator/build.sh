@@ -30,6 +30,9 @@ command -v cargo >/dev/null || die "needs cargo 1.78 or later"
 newest() { cat "$base/emulator-current" 2>/dev/null || true; }
 script=$(cat "$here/build.sh" "$here"/*/*.patch | sha256sum | cut -c1-16)
 usable() { [[ $(newest) == *"/emulator-$script-"* && -f $(newest)/inputs.txt ]]; }
+# One build at a time: a second waits, and finds what the first made.
+exec 9>"$base/emulator.lock"
+flock 9
 if usable && [ -n "$(find "$(newest)/inputs.txt" -mtime -7)" ]; then
   newest
   exit 0

@@ -219,6 +219,7 @@ class NodeVsockDuplex extends Duplex {
   }
 
   #threadEnded(): void {
+    if (this.#threadDone) return;
     this.#threadDone = true;
     if (this.destroyed) closeQuietly(this.#socket);
   }

@@ -20,19 +20,26 @@ export interface NsmDeviceOptions {
   readonly path?: string;
   /** Where the native binding is. Default: the one of this package for this platform. */
   readonly nativePath?: string | URL;
+  /** How long to wait for an answer, in milliseconds; after that every call is refused. Default 10 000: NSM takes 10. */
+  readonly timeoutMs?: number;
 }
 
 /**
  * @throws {NsmError} `ERR_NSM_UNAVAILABLE`: no such device, no right to open it, no native binding for this platform
  */
-export async function openNsmDevice({ path = "/dev/nsm", nativePath }: NsmDeviceOptions = {}): Promise<NsmDevice> {
+export async function openNsmDevice(options: NsmDeviceOptions = {}): Promise<NsmDevice> {
+  const { path = "/dev/nsm", nativePath, timeoutMs = 10_000 } = options;
   const native = bindingFor(path, nativePath);
   const handle = await openCharacterDevice(path);
   let last: Promise<unknown> = Promise.resolve();
-  let closing = false;
+  let refusal: string | undefined;
   const exchange = async (request: Uint8Array): Promise<Uint8Array> => {
-    if (closing) throw unavailable(path, "closed");
-    const response = await native.nsmCall(handle.fd, request);
+    if (refusal !== undefined) throw unavailable(path, refusal);
+    const response = await within(timeoutMs, native.nsmCall(handle.fd, request));
+    if (response === undefined) {
+      refusal = `no answer in ${timeoutMs} ms`;
+      throw unavailable(path, refusal);
+    }
     if (typeof response === "number") throw unavailable(path, errnoName(response));
     return response;
   };
@@ -43,11 +50,24 @@ export async function openNsmDevice({ path = "/dev/nsm", nativePath }: NsmDevice
       return response;
     },
     async () => {
-      closing = true;
+      refusal ??= "closed";
       await last;
       await handle.close();
     },
   );
+}
+
+/** `undefined` when it takes longer. An ioctl can not be called off: it goes on, with a descriptor of its own. */
+async function within<Value>(timeoutMs: number, value: Promise<Value>): Promise<Value | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, undefined);
+  });
+  try {
+    return await Promise.race([value, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function unavailable(device: string, reason: string, cause?: unknown): NsmError {

@@ -163,7 +163,7 @@ void report(const char *level, const char *event, const char *fields) {
     if (n > 0 && (size_t)n < sizeof frame - 9 && send_all(fd, frame, 9 + (size_t)n, deadline)) {
         /* The parent ends its direction when it has taken everything; a reboot before that could lose it. */
         shutdown(fd, SHUT_WR);
-        while (receive(fd, frame, sizeof frame, deadline) > 0) continue;
+        while (now_ms() < deadline && receive(fd, frame, sizeof frame, deadline) > 0) continue;
     }
     close(fd);
 }

@@ -124,6 +124,23 @@ export const NSM_SCENARIOS: Readonly<Record<string, Scenario>> = {
       equal("behind", await behind, "ERR_NSM_UNAVAILABLE closed");
     }),
 
+  "a device that does not answer is given up, and not asked again": ({ nativePath }) =>
+    withNsm(async (pass) => {
+      const device = await openNsmDevice({ path: PATH, nativePath, timeoutMs: 50 });
+      const real = pass.between;
+      let answer = (): void => {};
+      pass.between = async (request) => {
+        await new Promise<void>((go) => {
+          answer = go;
+        });
+        return real(request);
+      };
+      equal("late", await outcome(device.describe()), "ERR_NSM_UNAVAILABLE no answer in 50 ms");
+      equal("from then on", await outcome(device.getRandom()), "ERR_NSM_UNAVAILABLE no answer in 50 ms");
+      await device.close();
+      answer();
+    }),
+
   "NSM08: no device, no right, no character device: never a mock": async ({ nativePath }) => {
     const folder = mkdtempSync(join(tmpdir(), "cl-nsm-"));
     const file = join(folder, "file");
