@@ -74,7 +74,8 @@ function filesOf(archive: Uint8Array): Files {
   const files = new Map<string, Uint8Array>();
   for (const { kind, path, data } of readTar(archive)) {
     if (kind === "directory") continue;
-    if (kind !== "file") throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "an image archive holds files" });
+    if (kind !== "file")
+      throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "an image archive holds files" });
     if (files.has(path)) throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "comes twice" });
     files.set(path, data);
   }

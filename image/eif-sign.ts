@@ -23,7 +23,7 @@ import {
   writeSignatureSection,
 } from "../shared/eif/signature.ts";
 import type { EifSource } from "../shared/eif/source.ts";
-import { EifError } from "../shared/errors/eif.ts";
+import { EifError, isEifError } from "../shared/errors/eif.ts";
 import { appendRange, createFile, type NewFile } from "./eif-output.ts";
 import { changedMeanwhile, inspectOpenEif, withEifSource } from "./file.ts";
 
@@ -83,13 +83,18 @@ export function signEifFile(path: string, options: SignEifOptions): Promise<EifM
 
 /** Whether what was copied is what was measured: the source may have changed in between. */
 async function isAsMeasured(file: NewFile, expected: EifMeasurements): Promise<boolean> {
-  const { measurements, signatureValid } = await inspectOpenEif(file.written(), { allowNonstandard: true });
-  const registers = ["pcr0", "pcr1", "pcr2", "pcr8"] as const;
-  const none = new Uint8Array(0);
-  return (
-    signatureValid === true &&
-    registers.every((register) => equalBytes(measurements[register] ?? none, expected[register] ?? none))
-  );
+  try {
+    const { measurements, signatureValid } = await inspectOpenEif(file.written());
+    const registers = ["pcr0", "pcr1", "pcr2", "pcr8"] as const;
+    const none = new Uint8Array(0);
+    return (
+      signatureValid === true &&
+      registers.every((register) => equalBytes(measurements[register] ?? none, expected[register] ?? none))
+    );
+  } catch (error) {
+    if (isEifError(error) && error.code !== "ERR_EIF_OUTPUT") return false;
+    throw error;
+  }
 }
 
 function unusable(path: string, rule: string, cause?: unknown): EifError {

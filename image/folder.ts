@@ -65,7 +65,10 @@ export async function readFolder(folder: string, { links }: { readonly links: "k
         throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: "is a file or a folder" });
       }
       if (tree.size > ENTRIES_MAX || total > FOLDER_BYTES_MAX) {
-        throw new EifError("ERR_EIF_SOURCE", { entry: printable(path), rule: `at most ${ENTRIES_MAX} entries and 2 GiB` });
+        throw new EifError("ERR_EIF_SOURCE", {
+          entry: printable(path),
+          rule: `at most ${ENTRIES_MAX} entries and 2 GiB`,
+        });
       }
     }
   };

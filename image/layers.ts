@@ -90,7 +90,11 @@ export class LayeredTree {
   }
 
   #takeAway(path: string, folders: ReadonlySet<string>): void {
-    if (parentOf(path).split("/").some((segment) => segment.startsWith(WHITEOUT))) {
+    if (
+      parentOf(path)
+        .split("/")
+        .some((segment) => segment.startsWith(WHITEOUT))
+    ) {
       throw refused(path, "a whiteout has nothing below it");
     }
     const name = nameOf(path);

@@ -130,6 +130,11 @@ async function buildMock(recipe: Recipe, { base, inputs }: RecipeOptions): Promi
   for (const [path, entry] of root) {
     if (entry.kind === "file" && path.startsWith("app/")) files.set(path.slice("app/".length), entry.data);
   }
-  const { eif, measurements } = await buildAppImage({ files, platform: "mock", architecture, name, version });
-  return { parts: [eif], measurements, contents: root };
+  try {
+    const { eif, measurements } = await buildAppImage({ files, platform: "mock", architecture, name, version });
+    return { parts: [eif], measurements, contents: root };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new EifError("ERR_EIF_INPUT", { input: "a mock image", rule: cause.message }, { cause });
+  }
 }

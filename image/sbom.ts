@@ -82,7 +82,9 @@ function filesOf(contents: Cooked["contents"]) {
     .flatMap(([path, entry]) => {
       if (entry.kind === "directory") return [];
       if (entry.kind === "file") return [{ path, data: entry.data, said: {} }];
-      return [{ path, data: utf8(entry.target), said: { comment: "a symbolic link; the checksums are its target's text" } }];
+      return [
+        { path, data: utf8(entry.target), said: { comment: "a symbolic link; the checksums are its target's text" } },
+      ];
     })
     .map(({ path, data, said }, index) => ({
       SPDXID: `SPDXRef-File-${index}`,

@@ -18,8 +18,11 @@ export type Platform = "nitro" | "emulated" | "mock";
 /** What the image file says, read by whoever calls the launcher. */
 export interface ImageFacts {
   readonly sizeBytes: number;
-  /** Where it was built to run; `unknown` for an image of another builder, which Nitro takes. */
-  readonly platform: Platform | "unknown";
+  /**
+   * Where it was built to run; `unknown` for an image of another builder, which says nothing and which Nitro takes;
+   * `other` for one that names no platform of ours, or more than one, which nothing takes.
+   */
+  readonly platform: Platform | "unknown" | "other";
   /** Hex, by register; 8 where the image is signed. */
   readonly pcrs: Readonly<Record<0 | 1 | 2, string>> & { readonly 8?: string };
 }

@@ -39,7 +39,7 @@ export function openLinks(kind: LinkKind, nodeVsockPath: string): Links {
   const binding = (): NodeVsockBinding => createRequire(import.meta.url)(nodeVsockPath) as NodeVsockBinding;
   switch (kind) {
     case "cloister":
-      return overTransport(createVsockTransport());
+      return overTransport(createVsockTransport({ allowedCids: "any" }));
     case "node-vsock-driver":
       return overTransport(createNodeVsockTransport(binding()));
     case "node-vsock-raw":

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import {
   type Boot,
   buildFromRecipe,
@@ -19,10 +19,12 @@ import {
   writeManifest,
   writeSbom,
 } from "../../image/building.ts";
+import { checkInputs } from "../../image/inputs.ts";
 import { EMULATED_CMDLINE, EMULATED_MODULES } from "../../image/recipe.ts";
 import { EifError } from "../../shared/errors/index.ts";
 import { readArguments } from "../arguments.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
+import { checkOutputs, save } from "./eif-build-output.ts";
 
 const BUILD_USAGE = `usage: cloister eif build --platform nitro|emulated|mock --output FILE SOURCE LOCK [options]
 
@@ -36,17 +38,24 @@ const BUILD_USAGE = `usage: cloister eif build --platform nitro|emulated|mock --
     --rootfs DIR --exec FILE    a file system; FILE is JSON: program, arguments, directory, uid, gid, environment
     --archive FILE       from docker save, or an OCI layout as tar
   LOCK, one of
-    --lock FILE          every input from outside must be as this file pins it
+    --lock FILE          every input from outside must be as this file pins it, and every pin be used
     --unlocked           whatever the inputs are; with --update-lock FILE they are pinned there
   boot
     --blobs DIR          nitro: kernel, command line, NSM driver; default /usr/share/nitro_enclaves/blobs
     --kernel FILE --modules DIR [--cmdline TEXT]   emulated: Debian's cloud kernel and its modules, unpacked
-    --init FILE          instead of compiling it; --compiler NAME, default cc
+    --init FILE          instead of compiling it; --compiler NAME|PATH, default cc
   --architecture x86_64|arm64, default x86_64; --name TEXT; --image-version TEXT; --json
 
-  writes FILE, FILE.manifest.json (see eif rebuild) and FILE.spdx.json, and prints the PCRs
+  writes FILE, FILE.manifest.json (see eif rebuild) and FILE.spdx.json, and prints the PCRs; files of these names are
+  replaced, unless they are inputs or in a folder that is one
 
   example: cloister eif build --platform nitro --app dist --node node --libraries lib --native none --lock image.lock.json --output app.eif`;
+
+/** The options that name a file or a folder to read. */
+const INPUTS = [
+  ...["app", "node", "libraries", "native", "roots", "config", "rootfs", "exec", "archive", "lock"],
+  ...["blobs", "kernel", "modules", "init"],
+];
 
 type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
@@ -75,8 +84,14 @@ export async function eifBuild(args: readonly string[], { print }: Terminal): Pr
   const base = dirname(resolve(output));
   const recipe = toRecipe(values, base);
   const id = `${recipe.platform}/${recipe.architecture}`;
-  const inputs = new Inputs(await readPins(values, id));
-  const image = await buildFromRecipe(recipe, { base, inputs });
+  const written = [output, `${output}.manifest.json`, `${output}.spdx.json`];
+  if (values["update-lock"] !== undefined) written.push(required(values, "update-lock"));
+  await checkOutputs(written, inputPaths(values));
+  const pins = await readPins(values, id);
+  const inputs = new Inputs(pins);
+  const compiler = values["compiler"] === undefined ? {} : { compiler: required(values, "compiler") };
+  const image = await buildFromRecipe(recipe, { base, inputs, ...compiler });
+  if (pins !== "unlocked") checkInputs(inputs.used("pinned"), pins);
   const manifest = makeManifest(recipe, { image, inputs });
   await save(output, image.parts);
   await save(`${output}.manifest.json`, [writeManifest(manifest)]);
@@ -106,6 +121,11 @@ function oneOf<Value extends string>(name: string, value: string, known: readonl
   return found;
 }
 
+/** Files and folders that are read; the recipe has them too, but not the lock. */
+function inputPaths(values: Values): readonly string[] {
+  return INPUTS.flatMap((name) => (values[name] ?? []) as string | readonly string[]).filter((path) => path !== "none");
+}
+
 /** Paths are relative to the output's folder, so that the manifest means the same in another clone; others as given. */
 function toRecipe(values: Values, base: string): Recipe {
   const path = (given: string): string => {
@@ -122,7 +142,7 @@ function toRecipe(values: Values, base: string): Recipe {
     boot: platform === "mock" ? { kind: "none" } : toBoot(values, platform, path),
     init:
       values["init"] === undefined
-        ? { kind: "compiled", compiler: optional(values, "compiler", "cc") }
+        ? { kind: "compiled", compiler: basename(optional(values, "compiler", "cc")) }
         : { kind: "file", path: path(required(values, "init")) },
     source: toSource(values, platform, path),
   };
@@ -141,6 +161,8 @@ function toBoot(values: Values, platform: "emulated" | "nitro", path: (given: st
   };
 }
 
+const APP_OPTIONS = ["node", "libraries", "native", "roots", "config"];
+
 function toSource(values: Values, platform: Recipe["platform"], path: (given: string) => string): Source {
   const kinds = (["app", "rootfs", "archive"] as const).filter((kind) => values[kind] !== undefined);
   const [kind, ...more] = kinds;
@@ -148,6 +170,8 @@ function toSource(values: Values, platform: Recipe["platform"], path: (given: st
     throw new UsageError("one of --app, --rootfs and --archive is needed", BUILD_USAGE);
   }
   const input = path(required(values, kind));
+  const isAlone = APP_OPTIONS.every((name) => values[name] === undefined);
+  if (kind !== "app" && !isAlone) throw new UsageError(`--${APP_OPTIONS.join(", --")} go with --app`, BUILD_USAGE);
   if (kind === "rootfs") return { kind, folder: input, exec: path(required(values, "exec")) };
   if (kind === "archive") return { kind, file: input };
   const isMock = platform === "mock";
@@ -180,18 +204,5 @@ async function readLock(path: string, absence: "may be missing" | "must be there
     const { code = "unreadable" } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT" && absence === "may be missing") return {};
     throw new EifError("ERR_EIF_FILE", { path, reason: code }, { cause });
-  }
-}
-
-/** Under another name first: whoever finds the file finds all of it. */
-async function save(path: string, parts: Iterable<string | Uint8Array>): Promise<void> {
-  const part = `${path}.part`;
-  try {
-    await writeFile(part, parts);
-    await rename(part, path);
-  } catch (cause) {
-    await rm(part, { force: true });
-    const { code = "unwritable" } = cause as NodeJS.ErrnoException;
-    throw new EifError("ERR_EIF_OUTPUT", { path, reason: code }, { cause });
   }
 }

@@ -10,7 +10,9 @@ import { inspectEifFile } from "../../image/file.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { EIF_SECTION_HEADER_BYTES } from "../../shared/eif/layout.ts";
 import { parseMetadataObject } from "../../shared/eif/metadata.ts";
-import type { ImageFacts } from "../../shared/launcher.ts";
+import type { ImageFacts, Platform } from "../../shared/launcher.ts";
+
+const PLATFORM_WORD = "cloister.platform=";
 
 /** @throws {EifError} not an image, or none that the strict reader takes */
 export async function readImageFacts(path: string): Promise<ImageFacts> {
@@ -25,10 +27,16 @@ export async function readImageFacts(path: string): Promise<ImageFacts> {
 }
 
 function platformOf(cmdline: Uint8Array, metadata: Uint8Array | undefined): ImageFacts["platform"] {
-  const word = /(?:^|\s)cloister\.platform=(\w+)/.exec(new TextDecoder().decode(cmdline))?.[1];
+  // Split where the image's init splits it (image/init/system.c).
+  const words = new TextDecoder().decode(cmdline).split(/[ \t\n]+/);
+  const [said, ...more] = words.filter((word) => word.startsWith(PLATFORM_WORD));
+  if (said !== undefined) return more.length === 0 ? (platform(said.slice(PLATFORM_WORD.length)) ?? "other") : "other";
   const custom = metadata && parseMetadataObject(metadata)["CustomMetadata"];
   const written =
     typeof custom === "object" && custom !== null && "platform" in custom ? custom["platform"] : undefined;
-  const said = word ?? written;
-  return said === "nitro" || said === "emulated" || said === "mock" ? said : "unknown";
+  return platform(written) ?? "unknown";
+}
+
+function platform(said: unknown): Platform | undefined {
+  return said === "nitro" || said === "emulated" || said === "mock" ? said : undefined;
 }

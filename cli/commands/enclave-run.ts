@@ -20,6 +20,8 @@ const RUN_USAGE = `usage: cloister enclave run FILE.eif --platform nitro|emulate
 
   example: cloister enclave run app.eif --platform mock --memory 512`;
 
+const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 export async function enclaveRun(args: readonly string[], { print, tell }: Terminal): Promise<number> {
   const string = { type: "string" } as const;
   const boolean = { type: "boolean" } as const;
@@ -42,9 +44,32 @@ export async function enclaveRun(args: readonly string[], { print, tell }: Termi
     debug: values["dangerously-run-in-debug-mode"] === true,
   };
   const launcher = await launcherFor(platform, { tell, ...(typeof emulator === "string" && { emulator }) });
-  const enclave = await launcher.run({ ...launch, image: await readImageFacts(eifPath) });
-  print(showEnclave(enclave, values["json"] === true));
-  return 0;
+  const image = await readImageFacts(eifPath);
+  return endingWithSignals(async (signal) => {
+    print(showEnclave(await launcher.run({ ...launch, image, signal }), values["json"] === true));
+    return 0;
+  });
+}
+
+/** The first signal calls the work off; when that is done this process ends by it. A second one ends it at once. */
+async function endingWithSignals(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const stop = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const onSignal = (name: NodeJS.Signals): void => {
+    for (const each of STOP_SIGNALS) process.off(each, onSignal);
+    received = name;
+    stop.abort(new Error(`called off by ${name}`));
+  };
+  for (const each of STOP_SIGNALS) process.on(each, onSignal);
+  try {
+    return await work(stop.signal);
+  } catch (error) {
+    if (received === undefined || error !== stop.signal.reason) throw error;
+    process.kill(process.pid, received);
+    return 1;
+  } finally {
+    for (const each of STOP_SIGNALS) process.off(each, onSignal);
+  }
 }
 
 function readNumber(option: string, value: string | boolean): number {

@@ -72,9 +72,11 @@ void open_console(void) {
 enum platform read_platform(void) {
     static char line[CMDLINE_BYTES];
     enum platform platform = NITRO;
+    int said = 0;
     read_file(AT_FDCWD, "/proc/cmdline", line, sizeof line);
     for (char *word = strtok(line, " \t\n"); word; word = strtok(NULL, " \t\n")) {
         if (strncmp(word, "cloister.platform=", 18)) continue;
+        if (said++) invalid("cloister.platform");
         if (!strcmp(word + 18, "emulated")) platform = EMULATED;
         else if (!strcmp(word + 18, "guest")) platform = GUEST;
         else if (strcmp(word + 18, "nitro")) invalid("cloister.platform");

@@ -13,6 +13,7 @@
  * @module
  */
 import { join } from "node:path";
+import { LauncherError } from "../../shared/errors/launcher.ts";
 
 /** A processor that tells the rate of its clock (`emulator/tcg-clock.patch`): on a busy host none could be measured. */
 const CPU = "max,vendor=GenuineIntel,level=0x16,tsc-frequency=1000000000";
@@ -43,7 +44,7 @@ export function guestSockets(folder: string, cid: number): GuestSockets {
 export function vsockCommand({ folder }: EmulatorFiles, guests: readonly GuestSockets[]): Command {
   const args = guests.flatMap(({ cid, device, host }) => [
     "--vm",
-    `guest-cid=${cid},socket=${device},uds-path=${host}`,
+    `guest-cid=${cid},socket=${withoutComma(device)},uds-path=${withoutComma(host)}`,
   ]);
   return { file: join(folder, "vhost-device-vsock"), args };
 }
@@ -123,6 +124,12 @@ function qemu({ folder }: EmulatorFiles, args: readonly string[]): Command {
 
 function serial(file: string | undefined): readonly string[] {
   return ["-serial", file === undefined ? "stdio" : `file:${quoted(file)}`];
+}
+
+/** vhost-device-vsock splits its options at commas and has no way to write one. */
+function withoutComma(path: string): string {
+  if (!path.includes(",")) return path;
+  throw new LauncherError("ERR_LAUNCHER_STATE_FOLDER", { path, rule: "its path has no comma" });
 }
 
 function quoted(value: string): string {

@@ -30,6 +30,36 @@ export async function readConsolePart(
   return { bytes: buffer.subarray(0, bytesRead), next: start + bytesRead };
 }
 
+/** Looks for texts in what a console says, each byte once: how much it says does not matter. */
+export class ConsoleSearch {
+  readonly #path: string;
+  readonly #texts: readonly string[];
+  readonly #overlap: number;
+  #offset = 0;
+  #tail: Buffer = Buffer.alloc(0);
+
+  constructor(path: string, texts: readonly string[]) {
+    this.#path = path;
+    this.#texts = texts;
+    this.#overlap = Math.max(...texts.map((text) => Buffer.byteLength(text))) - 1;
+  }
+
+  /** The first of the texts that is in what was written since; reads no more than a file may hold. */
+  async next(): Promise<string | undefined> {
+    for (let size = 0; size <= CONSOLE_FILE_MAX; ) {
+      const { bytes, next } = await readConsolePart(this.#path, this.#offset);
+      if (bytes.length === 0) return undefined;
+      const seen = Buffer.concat([this.#tail, bytes]);
+      const found = this.#texts.find((text) => seen.includes(text));
+      if (found !== undefined) return found;
+      this.#tail = Buffer.from(seen.subarray(Math.max(0, seen.length - this.#overlap)));
+      this.#offset = next;
+      size += bytes.length;
+    }
+    return undefined;
+  }
+}
+
 async function sizeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).size;

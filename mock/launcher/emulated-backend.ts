@@ -18,7 +18,7 @@ interface Kept {
   readonly enclave: string;
   readonly folder: string;
   readonly supervised: Supervised;
-  terminating: boolean;
+  terminating: Promise<void> | undefined;
 }
 
 export class EmulatedBackend implements Backend {
@@ -57,12 +57,18 @@ export class EmulatedBackend implements Backend {
     const { enclaveId, processes, enclave, peer, attestationRoot, folder } = readGuests(request.extra);
     if (dirname(folder) !== join(this.#folder, STATE_FILES.enclaves)) throw new TypeError("a folder of this keeper");
     const onStarted = (identities: readonly ProcessIdentity[]): void => this.#write(enclaveId, identities);
-    const supervised = await Supervised.start(processes, { folder, signal, onStarted });
+    const supervised = await Supervised.start(processes, { folder, signal, onStarted }).catch(
+      async (error: unknown) => {
+        // Its signing key lies there, and whoever asked may be gone.
+        await rm(folder, { recursive: true, force: true });
+        throw error;
+      },
+    );
     const identity = { enclaveId, platform: "emulated", trust: "mock", attestationRoot } as const;
     const startedAt = new Date().toISOString();
     const resources = { cid, cpuCount, memoryMiB, debug, pcrs: image.pcrs, peer };
     const description = { ...identity, ...resources, startedAt, bootRetries: supervised.retries };
-    this.#kept.set(enclaveId, { description, enclave, folder, supervised, terminating: false });
+    this.#kept.set(enclaveId, { description, enclave, folder, supervised, terminating: undefined });
     return this.#describe(this.#find(enclaveId));
   }
 
@@ -79,8 +85,15 @@ export class EmulatedBackend implements Backend {
 
   async terminate(enclaveId: string): Promise<void> {
     const kept = this.#find(enclaveId);
-    if (kept.terminating) throw unknownEnclave(enclaveId);
-    kept.terminating = true;
+    if (kept.terminating !== undefined) throw unknownEnclave(enclaveId);
+    kept.terminating = this.#end(enclaveId, kept).catch((error: unknown) => {
+      kept.terminating = undefined;
+      throw error;
+    });
+    await kept.terminating;
+  }
+
+  async #end(enclaveId: string, kept: Kept): Promise<void> {
     await kept.supervised.end();
     await rm(kept.folder, { recursive: true, force: true });
     this.#kept.delete(enclaveId);
@@ -90,12 +103,11 @@ export class EmulatedBackend implements Backend {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#starting);
-    const ids = [...this.#kept].filter(([, { terminating }]) => !terminating).map(([enclaveId]) => enclaveId);
-    await Promise.all(ids.map((enclaveId) => this.terminate(enclaveId)));
+    await Promise.allSettled([...this.#kept].map(([enclaveId, kept]) => kept.terminating ?? this.terminate(enclaveId)));
   }
 
   #describe({ description, supervised, enclave, terminating }: Kept): EnclaveDescription {
-    const state = terminating ? "terminating" : supervised.isRunning(enclave) ? "running" : "exited";
+    const state = terminating !== undefined ? "terminating" : supervised.isRunning(enclave) ? "running" : "exited";
     return { ...description, state, processIds: supervised.identities.map(({ pid }) => pid) };
   }
 

@@ -2,7 +2,7 @@
  * The answering half of a process that outlives commands and keeps their enclaves.
  *
  *   hello {}                        → {}
- *   run {…}                         → a description      the request ends with the connection
+ *   run {…}                         → a description      called off when the asking side ends the connection
  *   list {}                         → descriptions
  *   console {enclaveId, offset}     → {bytes: base64, next, ended}
  *   terminate {enclaveId}           → null
@@ -14,7 +14,7 @@
  */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isToolkitError } from "../../shared/errors/index.ts";
+import { isToolkitError, TransportError } from "../../shared/errors/index.ts";
 import type { EnclaveDescription, LaunchOptions } from "../../shared/launcher.ts";
 import type { Json } from "../../shared/transport/json.ts";
 import { serveChannel } from "../../shared/transport/serve-channel.ts";
@@ -77,10 +77,12 @@ export async function serveKeeper(folder: string, backend: Backend, onListening:
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       await backend.close();
-      for (const name of Object.values(STATE_FILES)) {
-        if (name !== STATE_FILES.socket) rmSync(join(folder, name), { recursive: true, force: true });
-      }
       await listener.close();
+      // The record last: as long as it names this process, nobody takes the folder for abandoned.
+      const { processes, socket: _, ...files } = STATE_FILES;
+      for (const name of [...Object.values(files), processes]) {
+        rmSync(join(folder, name), { recursive: true, force: true });
+      }
       process.exit(0);
     })();
     return stopping;
@@ -96,7 +98,9 @@ export async function serveKeeper(folder: string, backend: Backend, onListening:
     }
     clearTimeout(unused);
     connections++;
-    void serveChannel(socket, { requests: requestsTo(backend) }).closed.then(() => {
+    const left = new AbortController();
+    socket.once("end", () => left.abort(new TransportError("ERR_TRANSPORT_CLOSED", { address: "the asking side" })));
+    void serveChannel(socket, { requests: requestsTo(backend, left.signal) }).closed.then(() => {
       connections--;
       stopIfIdle();
     });
@@ -108,7 +112,7 @@ export async function serveKeeper(folder: string, backend: Backend, onListening:
 
 type Handler = (params: Json, signal: AbortSignal) => Promise<Json>;
 
-function requestsTo(backend: Backend): Readonly<Record<string, Handler>> {
+function requestsTo(backend: Backend, left: AbortSignal): Readonly<Record<string, Handler>> {
   const answering = (work: (params: Params, signal: AbortSignal) => unknown): Handler => {
     return async (params, signal) => {
       try {
@@ -120,7 +124,14 @@ function requestsTo(backend: Backend): Readonly<Record<string, Handler>> {
   };
   return {
     hello: answering(() => null),
-    run: answering((params, signal) => backend.run(params as unknown as RunRequest, signal)),
+    run: answering(async (params, signal) => {
+      const calledOff = AbortSignal.any([signal, left]);
+      const enclave = await backend.run(params as unknown as RunRequest, calledOff);
+      // Whoever asked is not there to hear of it.
+      if (calledOff.aborted) await backend.terminate(enclave.enclaveId);
+      calledOff.throwIfAborted();
+      return enclave;
+    }),
     list: answering(() => backend.list()),
     terminate: answering(({ enclaveId }) => backend.terminate(String(enclaveId))),
     console: answering(async ({ enclaveId, offset }) => {

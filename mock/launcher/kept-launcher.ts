@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { isLauncherError, LauncherError } from "../../shared/errors/launcher.ts";
+import { isTransportError } from "../../shared/errors/transport.ts";
 import {
   CID_FIRST,
   checkEnclaveId,
@@ -16,7 +17,13 @@ import {
   unknownEnclave,
 } from "../../shared/launcher.ts";
 import type { Json } from "../../shared/transport/json.ts";
-import { connectIfRunning, connectOrStart, type KeeperConnection, type KeeperOptions } from "./kept.ts";
+import {
+  connectIfRunning,
+  connectOrClearAway,
+  connectOrStart,
+  type KeeperConnection,
+  type KeeperOptions,
+} from "./kept.ts";
 
 /** Launch options that were checked, with a context id. */
 export type KeptLaunch = Omit<LaunchOptions, "cid"> & { readonly cid: number };
@@ -65,13 +72,20 @@ export class KeptLauncher implements Launcher {
   async #start(keeper: KeeperConnection, launch: KeptLaunch): Promise<EnclaveDescription> {
     const prepared = await this.#options.prepare?.(launch);
     const { signal, ...request } = launch;
+    let enclave: EnclaveDescription;
     try {
       const options = { timeoutMs: RUN_TIMEOUT_MS, ...(signal && { signal }) };
-      return await keeper.call("run", { ...request, extra: prepared?.extra ?? null }, options);
+      enclave = await keeper.call("run", { ...request, extra: prepared?.extra ?? null }, options);
     } catch (error) {
-      await prepared?.discard();
+      // Without an answer something may still run in that folder: it is the keeper's to remove.
+      if (!isTransportError(error)) await prepared?.discard();
+      signal?.throwIfAborted();
       throw error;
     }
+    // Its answer was on the way already.
+    if (signal?.aborted) await this.terminate(enclave.enclaveId);
+    signal?.throwIfAborted();
+    return enclave;
   }
 
   async list(): Promise<readonly EnclaveDescription[]> {
@@ -105,7 +119,7 @@ export class KeptLauncher implements Launcher {
 
   async terminate(enclaveId: string): Promise<void> {
     checkEnclaveId(enclaveId);
-    const keeper = await connectIfRunning(this.#options);
+    const keeper = await connectOrClearAway(this.#options);
     if (!keeper) throw unknownEnclave(enclaveId);
     await using connection = keeper;
     await connection.call("terminate", { enclaveId }, { timeoutMs: TERMINATE_TIMEOUT_MS });

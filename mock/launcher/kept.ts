@@ -1,8 +1,10 @@
 /**
  * The asking half: a launcher whose enclaves live in a keeper process of their own (`keeper.ts`).
  *
- * A keeper that answers is used. One that does not, and whose process is gone, is cleared away: the processes that it
- * wrote down are ended if they are still the same ones, and its files are removed. Only one launcher at a time does so.
+ * A keeper that answers is used. One that does not and whose process runs is waited for, then refused; it is never
+ * ended. What one left whose process is gone is cleared away, by whoever starts or ends an enclave and never by whoever
+ * looks: the processes that it wrote down are ended if they are still the same ones, and its files are removed. Only one
+ * launcher at a time does so.
  *
  * @module
  */
@@ -16,7 +18,7 @@ import { type Channel, openChannel } from "../../shared/transport/channel.ts";
 import type { Json } from "../../shared/transport/json.ts";
 import { createUnixTransport } from "../../transport/unix.ts";
 import { STATE_FILES } from "./keeper.ts";
-import { killRecorded, type ProcessIdentity } from "./process-identity.ts";
+import { isRunning, killRecorded, type ProcessIdentity } from "./process-identity.ts";
 import { openStateFolder, stateFolderExists, withLock } from "./state-folder.ts";
 
 export interface KeeperOptions {
@@ -27,7 +29,10 @@ export interface KeeperOptions {
 }
 
 const STOP_TIMEOUT_MS = 5_000;
-const READY_TIMEOUT_MS = 30_000;
+/** How long a keeper that runs may take to listen, or to end. */
+export const SETTLE_TIMEOUT_MS = 10_000;
+const SETTLE_POLL_MS = 50;
+export const READY_TIMEOUT_MS = 30_000;
 const ATTEMPTS = 20;
 
 /** An open connection to a keeper. */
@@ -38,15 +43,26 @@ export class KeeperConnection implements AsyncDisposable {
     this.#channel = channel;
   }
 
-  /** @throws {LauncherError | RemoteError} what the keeper refused */
+  /**
+   * A signal that aborts ends the connection, by which the keeper calls the request off; what it answers is waited for.
+   *
+   * @throws {LauncherError | RemoteError} what the keeper refused
+   */
   async call<Result>(
     method: string,
     params: object,
-    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+    { signal, ...options }: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<Result> {
-    const answer = (await this.#channel.request(method, params as Json, options)) as Answer<Result>;
-    if ("error" in answer) throw errorFrom(answer.error);
-    return answer.ok;
+    signal?.throwIfAborted();
+    const callOff = (): void => void this.#channel.close();
+    signal?.addEventListener("abort", callOff, { once: true });
+    try {
+      const answer = (await this.#channel.request(method, params as Json, options)) as Answer<Result>;
+      if ("error" in answer) throw errorFrom(answer.error);
+      return answer.ok;
+    } finally {
+      signal?.removeEventListener("abort", callOff);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,7 +94,7 @@ export async function connectOrStart(options: KeeperOptions): Promise<KeeperConn
     const running = await connect(folder);
     if (running) return running;
     await withLock(folder, async () => {
-      const meanwhile = await connect(folder);
+      const meanwhile = await connectUnlessGone(folder);
       if (meanwhile) return meanwhile[Symbol.asyncDispose]();
       await clearAway(folder);
       await startKeeper(folder, options);
@@ -87,18 +103,44 @@ export async function connectOrStart(options: KeeperOptions): Promise<KeeperConn
   throw new LauncherError("ERR_LAUNCHER_TOOL_FAILED", { tool: "the keeper", reason: "it ends as soon as it starts" });
 }
 
-/** Connects to the keeper of a folder; `undefined` if there is none, and what a dead one left is cleared away. */
+/** Connects to the keeper of a folder; `undefined` if none runs. Changes nothing. */
 export async function connectIfRunning({ stateFolder }: KeeperOptions): Promise<KeeperConnection | undefined> {
   const folder = resolve(stateFolder);
   if (!(await stateFolderExists(folder))) return undefined;
   await openStateFolder(folder);
-  const running = await connect(folder);
-  if (running) return running;
+  return connectUnlessGone(folder);
+}
+
+/** As `connectIfRunning`, but what a dead keeper left is cleared away. */
+export async function connectOrClearAway(options: KeeperOptions): Promise<KeeperConnection | undefined> {
+  const running = await connectIfRunning(options);
+  const folder = resolve(options.stateFolder);
+  if (running || !(await stateFolderExists(folder))) return running;
   return withLock(folder, async () => {
-    const meanwhile = await connect(folder);
+    const meanwhile = await connectUnlessGone(folder);
     if (!meanwhile) await clearAway(folder);
     return meanwhile;
   });
+}
+
+/**
+ * `undefined` only if no keeper runs: one that does not listen may be about to, or about to end.
+ *
+ * @throws {LauncherError} `ERR_LAUNCHER_TOOL_FAILED` it runs and does not listen
+ */
+async function connectUnlessGone(folder: string): Promise<KeeperConnection | undefined> {
+  const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+  for (;;) {
+    const running = await connect(folder);
+    if (running) return running;
+    const { keeper } = await recorded(folder);
+    if (!keeper || !(await isRunning(keeper))) return undefined;
+    if (performance.now() > deadline) {
+      const reason = `process ${keeper.pid} runs and does not listen`;
+      throw new LauncherError("ERR_LAUNCHER_TOOL_FAILED", { tool: "the keeper", reason });
+    }
+    await new Promise((done) => setTimeout(done, SETTLE_POLL_MS));
+  }
 }
 
 /** `undefined` when nobody listens, or the keeper is about to end. */
@@ -122,27 +164,38 @@ async function connect(folder: string): Promise<KeeperConnection | undefined> {
   }
 }
 
-/** Under the lock. What the folder's last keeper started is ended, what it made is removed. */
+/** Under the lock, once its keeper is gone: what that one started is ended, what it made is removed. */
 async function clearAway(folder: string): Promise<void> {
-  for (const identity of await recorded(folder)) await killRecorded(identity, STOP_TIMEOUT_MS);
+  const { children } = await recorded(folder);
+  for (const identity of children) await killRecorded(identity, STOP_TIMEOUT_MS);
   for (const name of Object.values(STATE_FILES)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-async function recorded(folder: string): Promise<readonly ProcessIdentity[]> {
-  let text: string;
+interface Recorded {
+  readonly keeper: ProcessIdentity | undefined;
+  readonly children: readonly ProcessIdentity[];
+}
+
+/** The first that is written down is the keeper. Without it nothing can be concluded of the others. */
+async function recorded(folder: string): Promise<Recorded> {
+  const [first, ...rest] = parseList(await readRecord(folder));
+  if (!isIdentity(first)) return { keeper: undefined, children: [] };
+  return { keeper: first, children: rest.filter(isIdentity).filter(({ pid }) => pid !== process.pid) };
+}
+
+function isIdentity(entry: unknown): entry is ProcessIdentity {
+  const { pid, ticks } = (entry ?? {}) as Record<string, unknown>;
+  // 0 and 1 and what is negative mean groups, everyone or init.
+  return Number.isSafeInteger(pid) && (pid as number) > 1 && (ticks === null || Number.isSafeInteger(ticks));
+}
+
+async function readRecord(folder: string): Promise<string> {
   try {
-    text = await readFile(join(folder, STATE_FILES.processes), "utf8");
+    return await readFile(join(folder, STATE_FILES.processes), "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "[]";
     throw error;
   }
-  const list = parseList(text);
-  const isIdentity = (entry: unknown): entry is ProcessIdentity => {
-    const { pid, ticks } = (entry ?? {}) as Record<string, unknown>;
-    // 0 and 1 and what is negative mean groups, everyone or init.
-    return Number.isSafeInteger(pid) && (pid as number) > 1 && Number.isSafeInteger(ticks);
-  };
-  return list.filter(isIdentity).filter(({ pid }) => pid !== process.pid);
 }
 
 function parseList(text: string): readonly unknown[] {

@@ -16,7 +16,8 @@ import { identify, isRunning } from "./process-identity.ts";
 /** A guest's socket adds `/e/<16 hex>/<cid>.vsock_<port>`, 46 bytes, to at most 107 that a socket's path may have. */
 const PATH_BYTES_MAX = 60;
 const LOCK_NAME = /^lock\.([0-9]+)\.([0-9]+)\.[0-9a-f]{16}$/;
-const LOCK_TIMEOUT_MS = 20_000;
+/** Longer than its holder may take to wait for one keeper and to start the next. */
+export const LOCK_TIMEOUT_MS = 60_000;
 const RETRY_MS = 20;
 
 /**

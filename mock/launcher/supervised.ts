@@ -15,7 +15,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LauncherError } from "../../shared/errors/launcher.ts";
-import { readConsolePart, trimConsole } from "./console-file.ts";
+import { ConsoleSearch, trimConsole } from "./console-file.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
 import type { ProcessSpec, ReadyCondition } from "./process-spec.ts";
 
@@ -107,9 +107,10 @@ export class Supervised {
   /** Waits until the condition is met; false when it was not in time. */
   async #comes(running: Running, condition: ReadyCondition): Promise<boolean> {
     const deadline = performance.now() + condition.withinMs;
+    const look = lookFor(condition, running.console);
     for (;;) {
       this.#options.signal.throwIfAborted();
-      const state = await look(running.console, condition);
+      const state = await look();
       if (state === "met") return true;
       if (!isAlive(running.child)) throw endedEarly(running);
       if (state === "lost" || performance.now() > deadline) return false;
@@ -178,19 +179,25 @@ function isAlive(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-async function look(console: string, condition: ReadyCondition): Promise<"met" | "lost" | "open"> {
+/** Looks again each time it is called. */
+function lookFor(condition: ReadyCondition, console: string): () => Promise<"met" | "lost" | "open"> {
   if (condition.kind === "console") {
-    const text = Buffer.from((await readConsolePart(console, 0)).bytes);
-    if (text.includes(condition.text)) return "met";
-    return condition.lost !== undefined && text.includes(condition.lost) ? "lost" : "open";
+    const { text, lost } = condition;
+    const search = new ConsoleSearch(console, lost === undefined ? [text] : [text, lost]);
+    return async () => {
+      const found = await search.next();
+      return found === undefined ? "open" : found === text ? "met" : "lost";
+    };
   }
-  try {
-    await lstat(condition.path);
-    return "met";
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "open";
-    throw error;
-  }
+  return async () => {
+    try {
+      await lstat(condition.path);
+      return "met";
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return "open";
+      throw error;
+    }
+  };
 }
 
 function endedEarly({ spec, child }: Running): LauncherError {
@@ -201,9 +208,19 @@ function endedEarly({ spec, child }: Running): LauncherError {
 /** The child is ours and has not been waited for, so its number is still its own. */
 async function endOne({ child, ended }: Running): Promise<void> {
   if (!isAlive(child) || child.pid === undefined) return;
-  process.kill(-child.pid, "SIGTERM");
+  const { pid } = child;
+  const signalGroup = (signal: NodeJS.Signals): void => {
+    try {
+      process.kill(-pid, signal);
+    } catch (error) {
+      // It leads no group any more, or has just ended.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      child.kill(signal);
+    }
+  };
+  signalGroup("SIGTERM");
   const timer = setTimeout(() => {
-    if (isAlive(child) && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    if (isAlive(child)) signalGroup("SIGKILL");
   }, TERM_MS);
   await ended;
   clearTimeout(timer);

@@ -2,7 +2,7 @@
  * Runs `nitro-cli`, one command at a time: arguments as a list, no shell, bounded output, a deadline.
  *
  *   not there, or not executable   ERR_LAUNCHER_HOST
- *   too late                       killed, ERR_LAUNCHER_TIMEOUT
+ *   too late                       killed, ERR_LAUNCHER_TIMEOUT, whoever holds its pipes still
  *   an exit code                   ERR_LAUNCHER_TOOL_FAILED with its own code, such as E26
  *
  * Its messages are not passed on: they hold paths and more than one line. Its codes are documented by AWS.
@@ -25,6 +25,8 @@ export interface NitroCliOptions {
 
 const OUTPUT_MAX = 1024 * 1024;
 const KILL_AFTER_MS = 2_000;
+/** How long the output is read on after the command ended: a process that it left may hold the pipes for ever. */
+const DRAIN_MS = 1_000;
 
 /** Runs a command to its end and gives its standard output. */
 export async function runNitroCli(args: readonly string[], options: NitroCliOptions): Promise<string> {
@@ -33,9 +35,17 @@ export async function runNitroCli(args: readonly string[], options: NitroCliOpti
   const tool = toolName(args);
   const child = start(args, options);
   let fault: unknown;
+  let giveUp: (reason: unknown) => void = () => undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
   const stop = (reason: unknown): void => {
     fault ??= reason;
     end(child);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    // The kernel may not let it go, such as while it clears memory.
+    setTimeout(() => giveUp(fault), 2 * KILL_AFTER_MS).unref();
   };
   const late = new LauncherError("ERR_LAUNCHER_TIMEOUT", { tool, timeoutMs });
   const timer = setTimeout(() => stop(late), timeoutMs);
@@ -45,13 +55,15 @@ export async function runNitroCli(args: readonly string[], options: NitroCliOpti
   const stdout = collect(child.stdout, () => stop(tooMuch));
   const stderr = collect(child.stderr, () => stop(tooMuch));
   try {
-    const code = await exitOf(child, options.file);
+    const code = await Promise.race([exitOf(child, options.file), stopped]);
     if (fault !== undefined) throw fault;
     if (code !== 0) throw failed(tool, { code, stderr: stderr() });
     return stdout();
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
   }
 }
 
@@ -63,7 +75,10 @@ export async function* streamNitroCli(
   const { signal } = options;
   signal?.throwIfAborted();
   const child = start(args, options);
-  const onAbort = (): void => end(child);
+  const onAbort = (): void => {
+    end(child);
+    child.stdout?.destroy();
+  };
   signal?.addEventListener("abort", onAbort, { once: true });
   const stderr = collect(child.stderr, () => end(child));
   const exit = exitOf(child, options.file);
@@ -72,9 +87,13 @@ export async function* streamNitroCli(
     for await (const chunk of child.stdout ?? []) yield new Uint8Array(chunk as Buffer);
     const code = await exit;
     if (code !== 0 && !signal?.aborted) throw failed(toolName(args), { code, stderr: stderr() });
+  } catch (error) {
+    // Its pipe was closed under the reading.
+    if (!signal?.aborted) throw error;
   } finally {
     signal?.removeEventListener("abort", onAbort);
     end(child);
+    child.stderr?.destroy();
   }
 }
 
@@ -92,6 +111,10 @@ function end(child: ChildProcess): void {
 async function exitOf(child: ChildProcess, file: string): Promise<number | null> {
   return new Promise<number | null>((resolve, reject) => {
     child.once("close", resolve);
+    child.once("exit", (code) => {
+      const timer = setTimeout(() => resolve(code), DRAIN_MS);
+      child.once("close", () => clearTimeout(timer));
+    });
     child.once("error", (cause: NodeJS.ErrnoException) => {
       const details = { needs: file, reason: cause.code ?? "unknown" };
       reject(new LauncherError("ERR_LAUNCHER_HOST", details, { cause }));

@@ -3,9 +3,10 @@
  *
  *   1. refuse     by what was read from the image file: another platform's image, too little memory
  *   2. run        `nitro-cli run-enclave`
- *   3. compare    what nitro-cli measured with what was read; a file that changed meanwhile is terminated
+ *   3. compare    what nitro-cli measured with what was read; whatever goes wrong here, the enclave is terminated
  *
- * The last step finds accidents: this instance is the hostile parent, and only a document proves what runs.
+ * The last step finds accidents: this instance is the hostile parent, and only a document proves what runs. A
+ * `run-enclave` that gave no answer may have started an enclave: it can not be told from another's and is not touched.
  *
  * @module
  */
@@ -60,15 +61,16 @@ class NitroLauncher implements Launcher {
     if (cid !== undefined) args.push("--enclave-cid", String(cid));
     if (debug) args.push("--debug-mode");
     const { enclaveId } = readStarted(await runNitroCli(args, { ...this.#tool, ...(signal && { signal }) }));
-    const enclave = await this.#find(enclaveId);
     try {
+      const enclave = await this.#find(enclaveId);
+      signal?.throwIfAborted();
       if (enclave.debug !== debug) throw new LauncherError("ERR_LAUNCHER_TOOL_ANSWER", DEBUG_DIFFERS);
       if (Object.keys(enclave.pcrs).length > 0) checkMeasured(image.pcrs, enclave.pcrs);
+      return { ...(await description(enclave)), pcrs: { ...image.pcrs, ...enclave.pcrs } };
     } catch (error) {
-      await this.terminate(enclaveId);
+      await this.#end(enclaveId);
       throw error;
     }
-    return { ...(await description(enclave)), pcrs: { ...image.pcrs, ...enclave.pcrs } };
   }
 
   async list(): Promise<readonly EnclaveDescription[]> {
@@ -87,16 +89,24 @@ class NitroLauncher implements Launcher {
 
   async terminate(enclaveId: string): Promise<void> {
     await this.#find(enclaveId);
+    await this.#end(enclaveId);
+  }
+
+  async #end(enclaveId: string): Promise<void> {
     readTerminated(await runNitroCli(["terminate-enclave", "--enclave-id", enclaveId], this.#tool), enclaveId);
   }
 
   async #described(signal?: AbortSignal): Promise<readonly DescribedNitroEnclave[]> {
-    return readDescribed(await runNitroCli(["describe-enclaves"], { ...this.#tool, ...(signal && { signal }) }));
+    return readDescribed(await this.#describeAll(signal));
+  }
+
+  async #describeAll(signal?: AbortSignal): Promise<string> {
+    return runNitroCli(["describe-enclaves"], { ...this.#tool, ...(signal && { signal }) });
   }
 
   async #find(enclaveId: string): Promise<DescribedNitroEnclave> {
     checkEnclaveId(enclaveId);
-    const found = (await this.#described()).find((enclave) => enclave.enclaveId === enclaveId);
+    const [found] = readDescribed(await this.#describeAll(), enclaveId);
     if (!found) throw unknownEnclave(enclaveId);
     return found;
   }

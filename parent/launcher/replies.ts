@@ -33,24 +33,44 @@ export function readStarted(output: string): NitroEnclave {
   return identity(tool, object(tool, json(tool, output)));
 }
 
-/** @throws {LauncherError} `ERR_LAUNCHER_TOOL_ANSWER` */
-export function readDescribed(output: string): readonly DescribedNitroEnclave[] {
+/** `EMPTY`: there is nothing in it that runs. */
+const STATES: Readonly<Record<string, EnclaveDescription["state"]>> = {
+  RUNNING: "running",
+  TERMINATING: "terminating",
+  EMPTY: "exited",
+};
+
+/**
+ * All enclaves, or the one of an id: then what is told of others does not matter.
+ *
+ * @throws {LauncherError} `ERR_LAUNCHER_TOOL_ANSWER`
+ */
+export function readDescribed(output: string, enclaveId?: string): readonly DescribedNitroEnclave[] {
   const tool = "nitro-cli describe-enclaves";
   const list = json(tool, output);
   if (!Array.isArray(list)) throw answer(tool, "a list");
-  return list.map((entry) => {
-    const fields = object(tool, entry);
-    const { State: state, Flags: flags, Measurements: measurements = {} } = fields;
-    if (state !== "RUNNING" && state !== "TERMINATING") throw answer(tool, "State is RUNNING or TERMINATING");
-    if (typeof flags !== "string") throw answer(tool, "Flags is text");
-    return {
-      ...identity(tool, fields),
-      state: state === "RUNNING" ? "running" : "terminating",
-      // AWS's page says "Debug", its program "DEBUG_MODE".
-      debug: /debug/i.test(flags),
-      pcrs: registers(object(tool, measurements)),
-    };
-  });
+  const entries: readonly unknown[] = list;
+  return entries.filter((entry) => enclaveId === undefined || idOf(entry) === enclaveId).map(described);
+}
+
+function idOf(entry: unknown): unknown {
+  return (entry as Fields | null)?.["EnclaveID"];
+}
+
+function described(entry: unknown): DescribedNitroEnclave {
+  const tool = "nitro-cli describe-enclaves";
+  const fields = object(tool, entry);
+  const { State: name, Flags: flags, Measurements: measurements = {} } = fields;
+  const state = typeof name === "string" && Object.hasOwn(STATES, name) ? STATES[name] : undefined;
+  if (state === undefined) throw answer(tool, `State is one of ${Object.keys(STATES).join(", ")}`);
+  if (typeof flags !== "string") throw answer(tool, "Flags is text");
+  return {
+    ...identity(tool, fields),
+    state,
+    // AWS's page says "Debug", its program "DEBUG_MODE".
+    debug: /debug/i.test(flags),
+    pcrs: registers(object(tool, measurements)),
+  };
 }
 
 /** @throws {LauncherError} `ERR_LAUNCHER_TOOL_ANSWER` it does not say that this enclave was terminated */

@@ -8,7 +8,15 @@
  * @module
  */
 import { concat, utf8 } from "../bytes.ts";
-import { CPIO_ENTRIES_MAX, CPIO_MAGIC, CPIO_TRAILER, CPIO_TYPE, paddingAfter, parentOf, pathProblem } from "./cpio-format.ts";
+import {
+  CPIO_ENTRIES_MAX,
+  CPIO_MAGIC,
+  CPIO_TRAILER,
+  CPIO_TYPE,
+  paddingAfter,
+  parentOf,
+  pathProblem,
+} from "./cpio-format.ts";
 
 const TARGET_MAX = 4095;
 /** The format's fields have 32 bits. */

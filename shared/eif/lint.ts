@@ -52,8 +52,7 @@ function lintCmdline({ cmdline, cmdlineBytes }: LintInput, { warn }: Findings): 
   }
 }
 
-const DEBUGGING =
-  /^(debug|initcall_debug|ignore_loglevel|earlyprintk|earlycon|kgdboc|single|[1sS]|emergency|rescue)$/;
+const DEBUGGING = /^(debug|initcall_debug|ignore_loglevel|earlyprintk|earlycon|kgdboc|single|[1sS]|emergency|rescue)$/;
 
 interface Parameter {
   /** With `_` where `-` stands: to the kernel they are the same. */

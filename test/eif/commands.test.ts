@@ -11,11 +11,11 @@ import { eifInspect } from "../../cli/commands/eif-inspect.ts";
 import { eifMeasure } from "../../cli/commands/eif-measure.ts";
 import { eifSign } from "../../cli/commands/eif-sign.ts";
 import { eifVerify } from "../../cli/commands/eif-verify.ts";
-import { report, type Terminal } from "../../cli/terminal.ts";
+import { report, terminalOver } from "../../cli/terminal.ts";
 import { utf8 } from "../../shared/bytes.ts";
 import { readEif } from "../../shared/eif/read.ts";
 import { buildEif } from "../../shared/eif/write.ts";
-import { baseline, CMDLINE, content, craft, KERNEL, METADATA, RAMDISK } from "./craft.ts";
+import { baseline, CMDLINE, content, craft, KERNEL, METADATA, RAMDISK, SIGNATURE } from "./craft.ts";
 import { makeIdentity, NOW } from "./signing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "eif-commands-"));
@@ -42,12 +42,12 @@ async function run(
   ...args: string[]
 ): Promise<{ code: number; out: string; err: string }> {
   const said = { out: "", err: "" };
-  const terminal: Terminal = {
-    print: (text) => void (said.out += `${text}\n`),
-    tell: (text) => void (said.err += `${text}\n`),
-    paint: (_, text) => text,
+  const terminal = terminalOver({
+    stdout: { write: (text) => (said.out += text) },
+    stderr: { write: (text) => (said.err += text) },
+    hasColour: false,
     debug: false,
-  };
+  });
   const code = await commands[verb](args, terminal).catch((error: unknown) => report(error, terminal));
   return { code, ...said };
 }
@@ -116,16 +116,49 @@ describe("eif inspect", () => {
   });
 
   test("nothing in an image steers the terminal", async () => {
-    const sly = craft([
-      [KERNEL, utf8("k")],
-      [CMDLINE, utf8("\u001b[2J\r")],
-      [METADATA, utf8('{"a":"\u009b"}')],
-      [RAMDISK, utf8("r")],
-    ]);
-    const { out } = await run("inspect", file(sly));
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
-    expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
-    expect(out).toContain("?[2J");
+    const sly = file(
+      craft([
+        [KERNEL, utf8("k")],
+        [CMDLINE, utf8("\u001b]0;x\r\u009b\u202e")],
+        [METADATA, utf8('{"a":"\u009b\u202e"}')],
+        [RAMDISK, utf8("r")],
+        [RAMDISK, utf8("s")],
+      ]),
+    );
+    const [text, json] = [await run("inspect", sly), await run("inspect", sly, "--json")];
+    for (const { out } of [text, json]) expect(out).toMatch(/^[\n -~]*$/);
+    expect(text.out).toContain("?]0;x");
+    expect(JSON.parse(json.out).cmdline).toBe("\u001b]0;x\r\u009b\u202e");
+    const missing = await run("inspect", `${folder}/\u001b]0;x\u009b\u202e`);
+    expect([missing.code, missing.err]).toEqual([2, expect.stringMatching(/^[\n -~]*$/)]);
+  });
+
+  test("what is cut off a command line has a mark", async () => {
+    const of = async (length: number): Promise<string | undefined> => {
+      const long = craft([
+        [KERNEL, utf8("k")],
+        [CMDLINE, utf8("x".repeat(length))],
+        [RAMDISK, utf8("r")],
+      ]);
+      return (await run("inspect", file(long))).out.match(/cmdline {5}(.*)/)?.[1];
+    };
+    expect(await of(4_096)).toBe("x".repeat(4_096));
+    expect(await of(4_097)).toBe(`${"x".repeat(4_096)}…`);
+  });
+
+  test("a signature that can not be read is not one that is missing", async () => {
+    const broken = file(
+      craft([
+        [KERNEL, utf8("k")],
+        [CMDLINE, utf8("c")],
+        [RAMDISK, utf8("r")],
+        [SIGNATURE, utf8("x")],
+      ]),
+    );
+    expect((await run("inspect", broken)).code).toBe(3);
+    expect((await run("inspect", broken, "--allow-nonstandard")).out).toContain("\nsignature   unreadable\n");
+    const json = await run("inspect", broken, "--allow-nonstandard", "--json");
+    expect(JSON.parse(json.out).signature).toBe("unreadable");
   });
 });
 

@@ -112,6 +112,9 @@ describe("writeCpio", () => {
 });
 
 describe("readCpio", () => {
+  const name = "x".repeat(204);
+  /** The last one has 1024 bytes. */
+  const LONG = [1, 2, 3, 4, 5].map((depth) => Array(depth).fill(name).join("/"));
   const baseline = archive(app, main);
   test.each<[string, Uint8Array, string]>([
     ["the baseline", baseline, "accepted"],
@@ -138,7 +141,9 @@ describe("readCpio", () => {
     ["an empty path", archive({ name: "" }), "ERR_EIF_ARCHIVE #0"],
     ["a NUL in a path", archive({ name: "a\0b" }), "ERR_EIF_ARCHIVE #0"],
     ["no NUL after a path", archive({ name: "abc", nameSize: 3 }), "ERR_EIF_ARCHIVE #0"],
-    ["a path of 1024 bytes", archive({ name: "x".repeat(1024) }), "accepted"],
+    ["a path of 1024 bytes", archive(...LONG.map((name) => ({ name, mode: FOLDER }))), "accepted"],
+    ["a name of 256 bytes", archive({ name: "x".repeat(256) }), "ERR_EIF_ARCHIVE #0"],
+    ["a name that would write to the terminal", archive({ name: "\u001b[2J", links: 2 }), "ERR_EIF_ARCHIVE \\u001b[2J"],
     ["a path of 1025 bytes", archive({ name: "x".repeat(1025) }), "ERR_EIF_ARCHIVE #0"],
     ["a path of 4 GiB", archive({ name: "x", nameSize: 0xffff_ffff }), "ERR_EIF_ARCHIVE #0"],
     ["a name twice", archive(app, main, main), "ERR_EIF_ARCHIVE app/main.mjs"],

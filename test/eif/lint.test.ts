@@ -28,6 +28,16 @@ describe("the command line", () => {
     ["a NUL in it: what follows is measured and not read", "console=ttyS0\0init=/bin/sh", ["cmdline-nul"]],
     ["its own init", "init=/bin/sh", ["cmdline-init"]],
     ["its own init in the ramdisk", "quiet rdinit=/bin/sh", ["cmdline-init"]],
+    ["its own init in quotes", '"init=/bin/sh"', ["cmdline-init"]],
+    ["its own init, the value in quotes", 'init="/bin/sh -c"', ["cmdline-init"]],
+    ["a quote that is not closed", '"rdinit=/bin/sh quiet', ["cmdline-init"]],
+    ["a word in another's quotes", 'x="a init=/bin/sh debug"', []],
+    ["debug in quotes", '"debug"', ["cmdline-debug"]],
+    ["a dash, which is an underscore to the kernel", "initcall-debug", ["cmdline-debug"]],
+    ["a console in quotes", '"console=tty0"', ["cmdline-console"]],
+    ["AWS's console in quotes", 'console="ttyS0"', []],
+    ["bootconfig", "bootconfig", ["cmdline-bootconfig"]],
+    ["ramdisks elsewhere", "initrd=0x1000,4096", ["cmdline-initrd"]],
     ["a word that only ends so", "myinit=1 nodebug", []],
     ["debug", "debug", ["cmdline-debug"]],
     ["a shell", "single", ["cmdline-debug"]],
@@ -70,4 +80,19 @@ test("E18: metadata without AWS's fields is a warning, and the PCRs are computed
     [RAMDISK, utf8("app")],
   ] as const;
   expect(await warnings(craft(parts))).toEqual(["metadata-fields"]);
+});
+
+test.each<[string, string]>([
+  ["a key twice", '{"a":1,"a":2}'],
+  ["a key twice, once with an escape", '{"a":1,"b":{"c":1,"\\u0063":2}}'],
+  ["a number that is none", '{"a":1e999}'],
+])("E17: metadata that parsers read differently is a warning: %s", async (_, text) => {
+  const parts = [
+    [KERNEL, utf8("kernel")],
+    [CMDLINE, utf8("c")],
+    [METADATA, utf8(text)],
+    [RAMDISK, utf8("init")],
+    [RAMDISK, utf8("app")],
+  ] as const;
+  expect(await warnings(craft(parts))).toEqual(["metadata-ambiguous", "metadata-fields"]);
 });

@@ -10,7 +10,7 @@ import { measureEif } from "../../shared/eif/measure.ts";
 import { readEif } from "../../shared/eif/read.ts";
 import { isSignedBy, readDetachedSignature, readSignatureSection, readSignedPcr0 } from "../../shared/eif/signature.ts";
 import { bytesSource } from "../../shared/eif/source.ts";
-import { integer, sequence, signatureValue } from "../attestation/der-writer.ts";
+import { integer, NULL, oid, sequence, signatureValue } from "../attestation/der-writer.ts";
 import { CMDLINE, craft, KERNEL, nodeDigests, type Part, RAMDISK, SIGNATURE, verdict } from "./craft.ts";
 import {
   entry,
@@ -31,6 +31,7 @@ const parts: readonly Part[] = [
   [RAMDISK, utf8("app")],
 ];
 const { pcr0 } = await measureEif(readEif(craft(parts)));
+const ECDSA_OID = oid("1.2.840.10045.4.3.3");
 const identity = makeIdentity();
 const other = makeIdentity();
 const signedWith = (section: Uint8Array): Uint8Array => craft([...parts, [SIGNATURE, section]]);
@@ -137,6 +138,8 @@ describe("E24: the certificate's text", () => {
     ["two certificates", utf8(pem + pem), "ERR_EIF_SIGNATURE"],
     ["text behind it", utf8(`${pem}x`), "ERR_EIF_SIGNATURE"],
     ["an empty line behind it", utf8(`${pem}\n`), "ERR_EIF_SIGNATURE"],
+    ["an empty line in it", utf8(pem.replace(/\n(.{64})\n/, "\n$1\n\n")), "ERR_EIF_SIGNATURE"],
+    ["an empty line at its end", utf8(pem.replace("\n-----END", "\n\n-----END")), "ERR_EIF_SIGNATURE"],
     ["text before it", utf8(`x\n${pem}`), "ERR_EIF_SIGNATURE"],
     ["DER", identity.der, "ERR_EIF_SIGNATURE"],
     ["DER with a byte behind it", pemOf(concat(identity.der, Uint8Array.of(0))), "ERR_EIF_SIGNATURE"],
@@ -176,6 +179,16 @@ describe("E25: the certificate's key and time", () => {
     ["P-256", { curve: "P-256" }, "P-256"],
     ["P-521", { curve: "P-521" }, "P-521"],
     ["two algorithms", { outerAlgorithm: sequence(integer(1)) }, "ERR_EIF_SIGNATURE"],
+    ["an algorithm with NULL", { algorithm: sequence(ECDSA_OID, NULL) }, "P-384"],
+    ["an algorithm with another parameter", { algorithm: sequence(ECDSA_OID, integer(5)) }, "ERR_EIF_SIGNATURE"],
+    [
+      "an algorithm that is not DER inside: OpenSSL would write it anew, and PCR8 be another",
+      { algorithm: sequence(ECDSA_OID, fromHex("0282000105")) },
+      "ERR_EIF_SIGNATURE",
+    ],
+    ["NULL with content", { algorithm: sequence(ECDSA_OID, fromHex("050100")) }, "ERR_EIF_SIGNATURE"],
+    ["two parameters", { algorithm: sequence(ECDSA_OID, NULL, NULL) }, "ERR_EIF_SIGNATURE"],
+    ["no algorithm", { algorithm: sequence() }, "ERR_EIF_SIGNATURE"],
     ["a compressed point", { spki: (spki) => spki.with(-97, 2) }, "ERR_EIF_SIGNATURE"],
   ])("%s: $2", async (_, edit, expected) => {
     const { pem } = makeIdentity(edit);

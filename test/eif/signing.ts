@@ -23,13 +23,16 @@ export interface IdentityEdit {
   /** Default 1, as `openssl x509 -req` makes them. */
   readonly version?: 1 | 3;
   readonly spki?: (spki: Uint8Array) => Uint8Array;
+  /** In both places, unless the outer one is another. */
+  readonly algorithm?: Uint8Array;
   readonly outerAlgorithm?: Uint8Array;
   /** The issuer's signature, that nobody checks. */
   readonly issuerSignature?: Uint8Array;
 }
 
 export function makeIdentity(edit: IdentityEdit = {}): Identity {
-  const { curve = "P-384", version = 1, spki = (bytes) => bytes, outerAlgorithm = ECDSA_SHA384 } = edit;
+  const { curve = "P-384", version = 1, spki = (bytes) => bytes } = edit;
+  const { algorithm = ECDSA_SHA384, outerAlgorithm = algorithm } = edit;
   const { issuerSignature = Uint8Array.of(1, 2, 3) } = edit;
   const { notBefore = new Date(NOW.getTime() - 1000), notAfter = new Date(NOW.getTime() + 1000) } = edit;
   const { privateKey, publicKey } =
@@ -39,7 +42,7 @@ export function makeIdentity(edit: IdentityEdit = {}): Identity {
   const tbs = sequence(
     ...(version === 3 ? [tlv(0xa0, integer(2))] : []),
     integer(7),
-    ECDSA_SHA384,
+    algorithm,
     name("CN=test"),
     sequence(time(notBefore), time(notAfter)),
     name("CN=test"),

@@ -15,8 +15,11 @@ import { type CborValue, encodeCbor } from "../../shared/cbor/encode.ts";
 import { readEnvelopedData } from "../../shared/cms/enveloped-data.ts";
 import { readSign1 } from "../../shared/cose/sign1.ts";
 import { readCertificate } from "../../shared/der/certificate.ts";
+import { readSigningCertificate } from "../../shared/eif/certificate.ts";
+import { readDetachedSignature, readSignatureSection, readSignedPcr0 } from "../../shared/eif/signature.ts";
 import { isToolkitError } from "../../shared/errors/index.ts";
 import { makeDocument, NOW, PCR } from "../attestation/test-pki.ts";
+import { anySignature, makeIdentity, pemOf } from "../eif/signing.ts";
 import type { FuzzTarget } from "./fuzzer.ts";
 
 /** A refusal by design is no finding. */
@@ -111,4 +114,16 @@ const eif: FuzzTarget = {
   },
 };
 
-export const TARGETS: readonly FuzzTarget[] = [cbor, cose, certificate, attestation, cms, eif];
+const eifSignature: FuzzTarget = {
+  name: "eif-signature",
+  covers: /shared\/(eif\/(certificate|signature)|cose|cbor|der)/,
+  seeds: async () => [anySignature(), makeIdentity().pem, makeIdentity({ version: 3 }).der],
+  run: (data) => {
+    refusing(() => void readSignedPcr0(readSignatureSection(data).message));
+    refusing(() => void readSigningCertificate(data));
+    refusing(() => void readSigningCertificate(pemOf(data)));
+    refusing(() => void readDetachedSignature(data));
+  },
+};
+
+export const TARGETS: readonly FuzzTarget[] = [cbor, cose, certificate, attestation, cms, eif, eifSignature];

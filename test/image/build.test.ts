@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import {
   type ArchiveEntry,
@@ -35,6 +36,8 @@ const options: ImageOptions = {
   root: new Map([["app", file("#!", 0o755)]]),
   exec,
 };
+/** Zeros that nobody reads: an operating system gives no memory for them. */
+const huge: ArchiveEntry = { kind: "file", data: new Uint8Array(2 ** 29), mode: 0o644 };
 const nitro = { ...options, platform: "nitro", cmdline: "console=ttyS0" } as const;
 const built = async (change: Partial<ImageOptions> = {}) => {
   const { parts, measurements } = await buildImage({ ...options, ...change });
@@ -82,6 +85,11 @@ describe("the archive's writer", () => {
     ["a link to nothing", new Map([["l", { kind: "link", target: "" }]])],
     ["a link of 4096 bytes", new Map([["l", { kind: "link", target: "x".repeat(4096) }]])],
     ["an owner of 33 bits", new Map([["a", { ...file(""), uid: 2 ** 32 }]])],
+    ["a name of 256 bytes", new Map([[`a/${"ä".repeat(128)}`, file("")]])],
+    [
+      "more directories than the reader takes, though few files need them",
+      new Map(Array.from({ length: 200 }, (_, index) => [`${index}/${"d/".repeat(350)}f`, file("")])),
+    ],
   ])("refuses %s", async (_, entries) => {
     expect(await verdict(() => cpioParts(entries))).toBe("RangeError");
   });
@@ -172,6 +180,16 @@ describe("buildImage", () => {
       "ERR_EIF_INPUT",
     ],
     ["a path upwards", { root: new Map([["../x", file("")]]) }, "ERR_EIF_INPUT"],
+    ["a kernel that ends before its version", { kernel: fakeKernel().subarray(0, 0x20f) }, "ERR_EIF_INPUT"],
+    ["an empty command line", { ...nitro, cmdline: "" }, "ERR_EIF_INPUT"],
+    ["a NUL in the command line", { cmdline: `a\0b ${options.cmdline}` }, "ERR_EIF_INPUT"],
+    ["a command line that the kernel would cut", { cmdline: `${options.cmdline} `.padEnd(2048, "x") }, "ERR_EIF_INPUT"],
+    ["a name that metadata can not hold", { name: "x".repeat(2 ** 20) }, "ERR_EIF_INPUT"],
+    [
+      "more than 2 GiB, of one file under five names",
+      { root: new Map(Array.from("abcde", (name) => [name, huge])) },
+      "ERR_EIF_INPUT",
+    ],
     ["another platform", { platform: "mock" as "nitro" }, "TypeError"],
   ])("refuses %s", async (_, change, expected) => {
     expect(await verdict(() => built(change))).toBe(expected);
@@ -232,6 +250,7 @@ describe("a Node application's root", () => {
     ["tables outside the file", { node: elf.subarray(0, 100) }],
     ["a loader elsewhere", { node: fakeElf({ loader: "/opt/ld.so.2" }) }],
     ["a library with a path for a name", { node: fakeElf({ needed: ["../x"] }) }],
+    ["65 needed libraries", { node: fakeElf({ needed: Array(65).fill("libm.so.6") }) }],
     ["a library that is none", { node: fakeElf({ needed: ["other"] }) }],
   ])("refuses %s", async (_, change) => {
     expect(await verdict(() => nodeRoot({ ...node, node: elf, library, ...change }))).toBe("ERR_EIF_INPUT");
@@ -278,5 +297,14 @@ describe("trust roots", () => {
     expect(text).toContain('import { main, openNsmDevice } from "./app.mjs"');
     expect(text).toContain('parent: { kind: "vsock", cid: 3 }');
     expect(text).toContain('self: { kind: "vsock", cid: 4294967295 }');
+  });
+
+  test("a key __proto__ in the configuration stays a key: it is no prototype", () => {
+    const given = JSON.parse('{"__proto__": {"admin": true}, "a": "\\u2028\'\\""}');
+    const text = new TextDecoder().decode(deviceEntry({ ...nitroRoots(), config: given }));
+    const [, expression = ""] = /^const config = (JSON[^\n]*);\n/m.exec(text) ?? [];
+    const config = runInNewContext(expression);
+    expect(JSON.stringify(config)).toBe(JSON.stringify(given));
+    expect(config.admin).toBeUndefined();
   });
 });

@@ -1,13 +1,15 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readContainer } from "../../image/container.ts";
+import { readTar } from "../../image/tar.ts";
 import { utf8 } from "../../shared/bytes.ts";
 import type { ArchiveEntry } from "../../shared/eif/cpio-write.ts";
 import { verdict } from "../eif/craft.ts";
-import { type Craft, digestOf, layout, type RawTar, saved, tar } from "./craft-tar.ts";
+import { type Craft, digestOf, layout, pax, type RawTar, saved, tar } from "./craft-tar.ts";
 
 const APP: RawTar = { name: "app", data: "#!", mode: "0000755" };
 const base = tar({ name: "etc/", type: "5", mode: "0000755" }, { name: "etc/x", data: "lower" }, APP);
+const LINK: RawTar = { name: "d", type: "2", link: "etc" };
 const image = (craft: Partial<Craft> = {}): Craft => ({ layers: [base], ...craft });
 const open = (archive: Uint8Array) => readContainer(archive, { architecture: "x86_64" });
 
@@ -82,9 +84,36 @@ describe("layers", () => {
     ["a device", [{ name: "etc/null", type: "3" }]],
     ["a whiteout of nothing", [{ name: "etc/.wh." }]],
     ["a whiteout that is not known", [{ name: ".wh..wh.plnk" }]],
+    ["an opaque folder below a file", [{ name: "etc/x/.wh..wh..opq" }]],
+    ["something below a whiteout", [{ name: "etc/.wh.x/y", data: "" }]],
     ["an owner beyond 32 bits", [{ name: "a", uid: "\x80\x00\x00\x01\x00\x00\x00\x00" }]],
   ])("refuses %s", async (_, layer) => {
     expect(await verdict(() => tree(layer))).toMatch(/^ERR_EIF_SOURCE/);
+  });
+
+  test("a whiteout below a lower layer's link is refused, unless the layer puts a folder in the link's place", async () => {
+    expect(await verdict(() => tree([LINK], [{ name: "d/.wh.x" }]))).toBe('ERR_EIF_SOURCE "d/.wh.x"');
+    const replaced = await tree([LINK], [{ name: "d", type: "5" }, { name: "d/.wh..wh..opq" }]);
+    expect(replaced).toEqual({ "etc/x": "lower", app: "#!" });
+  });
+
+  test("hard links count as the files they become: beyond the limit they are refused", async () => {
+    const link = (name: string): RawTar => ({ name, type: "1", link: "big" });
+    const layer = tar(APP, { name: "big", data: new Uint8Array(4000) }, link("b"), link("c"));
+    const limited = (maxBytes: number) =>
+      verdict(() => readContainer(saved({ layers: [layer] }), { architecture: "x86_64", maxBytes }));
+    expect(await limited(12_002)).toBe("accepted");
+    expect(await limited(12_001)).toBe('ERR_EIF_SOURCE "c"');
+  });
+
+  test("folders that nobody names count as entries: beyond the limit they are refused", async () => {
+    const long = (index: number) => `${index}/${"d/".repeat(500)}f`;
+    const entries = Array.from({ length: 130 }, (_, index) => [
+      { name: "p", type: "x", data: pax({ path: long(index) }) },
+      { name: "f", data: "" },
+    ]).flat();
+    expect(await verdict(() => tree(entries.slice(0, 200)))).toBe("accepted");
+    expect(await verdict(() => tree(entries))).toMatch(/^ERR_EIF_SOURCE/);
   });
 
   test("setuid and setgid bits are dropped, owners are kept", async () => {
@@ -118,6 +147,17 @@ describe("archives", () => {
     expect(await verdict(() => open(saved(image({ packed: [new Uint8Array(broken)] }))))).toBe("ERR_EIF_INPUT");
   });
 
+  const rawOf = (archive: Uint8Array): RawTar[] =>
+    [...readTar(archive)].map(({ path, data }) => ({ name: path, data }));
+  const both = (one: Uint8Array, other: Uint8Array) => tar(...rawOf(one), ...rawOf(other));
+  const rewritten = (archive: Uint8Array, change: (manifest: string) => string) =>
+    tar(
+      ...rawOf(archive).map(({ name, data = "" }) =>
+        name === "manifest.json"
+          ? { name, data: change(new TextDecoder().decode(data as Uint8Array)) }
+          : { name, data },
+      ),
+    );
   const edited = (files: Map<string, Uint8Array>, from: string, to: string) => {
     for (const [name, bytes] of files) {
       if (bytes !== base) files.set(name, utf8(new TextDecoder().decode(bytes).replace(from, to)));
@@ -141,7 +181,6 @@ describe("archives", () => {
     ],
     ["a config without a digest for a name", () => saved(image({ configName: "config.json" })), "ERR_EIF_INPUT_DRIFT"],
     ["fewer layers than the config says", () => saved(image({ diffIds: ["sha256:0", "sha256:1"] })), "ERR_EIF_INPUT"],
-    ["no layers", () => saved(image({ layers: [] })), "ERR_EIF_INPUT"],
     ["another architecture", () => saved(image({ architecture: "arm64" })), "ERR_EIF_INPUT"],
     [
       "a layer compressed with zstd",
@@ -151,7 +190,6 @@ describe("archives", () => {
     ["a layer of broken gzip", () => saved(image({ packed: [gzipSync(base).subarray(0, 50)] })), "ERR_EIF_INPUT"],
     ["neither manifest.json nor index.json", () => tar({ name: "a" }), "ERR_EIF_INPUT"],
     ["a manifest.json that is none", () => tar({ name: "manifest.json", data: "[" }), "ERR_EIF_INPUT"],
-    ["two images", () => tar({ name: "manifest.json", data: "[{},{}]" }), "ERR_EIF_INPUT"],
     [
       "an index without an image",
       () => layout(image(), (files) => files.set("index.json", utf8("{}"))),
@@ -163,8 +201,34 @@ describe("archives", () => {
       "ERR_EIF_SOURCE manifest.json",
     ],
     ["a name twice in the archive", () => tar({ name: "a" }, { name: "a" }), "ERR_EIF_SOURCE a"],
+    [
+      "a name that would write to the terminal",
+      () => tar({ name: "\u001b[2J\u009b\u202e" }, { name: "\u001b[2J\u009b\u202e" }),
+      "ERR_EIF_SOURCE \\u001b[2J\\u009b\\u202e",
+    ],
+    [
+      "another image in index.json than in manifest.json",
+      () => both(saved(image()), layout(image({ config: { Cmd: ["/evil"] } }))),
+      "ERR_EIF_INPUT_DRIFT",
+    ],
   ])("refuses %s", async (_, archive, expected) => {
     expect(await verdict(() => open(archive()))).toBe(expected);
+  });
+
+  test("index.json beside manifest.json is accepted where it names the same config", async () => {
+    expect(await open(both(saved(image()), layout(image())))).toEqual(await open(saved(image())));
+  });
+
+  test("two images in manifest.json are refused, each of which alone is accepted", async () => {
+    const twice = rewritten(saved(image()), (text) => text.replace(/^\[(.*)\]$/, "[$1,$1]"));
+    await expect(open(twice)).rejects.toMatchObject({ code: "ERR_EIF_INPUT", details: { input: "manifest.json" } });
+    await expect(open(rewritten(saved(image()), (text) => text))).resolves.toBeDefined();
+  });
+
+  test("an image without layers is refused for that, though its config agrees", async () => {
+    const none = saved(image({ layers: [], config: { Cmd: ["/app"] } }));
+    const details = { input: "the image", rule: expect.stringContaining("layers") };
+    await expect(open(none)).rejects.toMatchObject({ code: "ERR_EIF_INPUT", details });
   });
 
   test("what unpacks to more than the limit is stopped: the archive, a layer, all layers together", async () => {
@@ -237,6 +301,13 @@ describe("what a container runs", () => {
     expect(await exec(config)).toMatchObject(expected);
   });
 
+  test("accounts of more than 1 MiB are refused", async () => {
+    const layer = (size: number) => tar(APP, { name: "etc/passwd", data: passwd.padEnd(size, "#") });
+    const read = (size: number) => open(saved({ layers: [layer(size)], config: { Cmd: ["/app"], User: "web" } }));
+    expect(await verdict(() => read(2 ** 20))).toBe("accepted");
+    expect(await verdict(() => read(2 ** 20 + 1))).toBe("ERR_EIF_INPUT");
+  });
+
   test.each<[string, object]>([
     ["nothing to run", {}],
     ["an empty program", { Cmd: [""] }],
@@ -246,6 +317,11 @@ describe("what a container runs", () => {
     ["a user that is not there", { Cmd: ["/app"], User: "nobody" }],
     ["a group that is not there", { Cmd: ["/app"], User: "web:none" }],
     ["a relative folder", { Cmd: ["/app"], WorkingDir: "srv" }],
+    ["a folder of 4097 bytes", { Cmd: ["/app"], WorkingDir: `/${"x".repeat(4096)}` }],
+    ["a program of 4097 bytes", { Cmd: [`${"/".repeat(4093)}/app`] }],
+    ["a program of 1 MiB of segments", { Cmd: [`${"/.".repeat(400_000)}/app`] }],
+    ["a PATH of 4097 bytes", { Cmd: ["app"], Env: [`PATH=/:${"x".repeat(4096)}`] }],
+    ["a PATH of 257 folders", { Cmd: ["app"], Env: [`PATH=${":".repeat(255)}:/`] }],
     ["an environment that is no list", { Cmd: ["/app"], Env: "A=b" }],
   ])("refuses %s", async (_, config) => {
     expect(await verdict(() => exec(config))).toBe("ERR_EIF_INPUT");

@@ -341,6 +341,11 @@ describe.skipIf(!canRun)("init runs", () => {
   test.each<[string, () => void, string]>([
     ["a platform that is not known", () => cmdline("cloister.platform=other"), "init: cloister.platform: Invalid"],
     [
+      "two platforms",
+      () => cmdline("cloister.platform=emulated cloister.platform=nitro"),
+      "init: cloister.platform: Invalid",
+    ],
+    [
       "a module that is not there",
       () => writeFileSync(join(home, "modules/order"), "gone.ko\n"),
       "init: gone.ko: No such",

@@ -1,7 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   buildFromRecipe,
@@ -53,26 +65,56 @@ describe("from files", () => {
     return { image, inputs, manifest: makeManifest(recipe, { image, inputs }), bytes: concat(...image.parts) };
   };
 
-  test("E34: two folders, other times, another umask, locale and time zone: the same bytes", async () => {
-    const first = await build();
+  /** Digests of image, bill of materials and manifest, and what shows locale and zone, from a process of its own. */
+  const elsewhere = (base: string, env: Readonly<Record<string, string>>) => {
+    const entry = `
+      import { createHash } from "node:crypto";
+      import { buildFromRecipe, Inputs, makeManifest, writeManifest, writeSbom } from "./image/building.ts";
+      const [recipe, base] = process.argv.slice(2).map((text) => JSON.parse(text));
+      const inputs = new Inputs("unlocked");
+      const image = await buildFromRecipe(recipe, { base, inputs });
+      const manifest = makeManifest(recipe, { image, inputs });
+      const hash = (parts) => parts.reduce((sum, part) => sum.update(part), createHash("sha256")).digest("hex");
+      const built = [image.parts, [writeSbom(manifest, image)], [writeManifest(manifest)]].map(hash);
+      const order = ["z", "ä"].sort(new Intl.Collator().compare).join("");
+      console.log(JSON.stringify({ built, order, hour: new Date(0).getHours() }));`;
+    const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
+    const outfile = join(home, "child.mjs");
+    buildSync({
+      stdin: { contents: entry, resolveDir },
+      outfile,
+      bundle: true,
+      platform: "node",
+      target: "node20",
+      format: "esm",
+    });
+    const args = [outfile, JSON.stringify(recipe), JSON.stringify(base)];
+    const said = execFileSync(process.execPath, args, { encoding: "utf8", env, cwd: base });
+    return JSON.parse(said) as { built: string[]; order: string; hour: number };
+  };
+
+  test("E34: two folders, other times, umask, order of creation, locale and time zone: the same bytes", async () => {
+    const names = ["B", "a/b", "a-b", "a.b", "ä", "z"];
     const other = mkdtempSync(join(tmpdir(), "elsewhere-"));
-    const environment = { LC_ALL: process.env["LC_ALL"], TZ: process.env["TZ"] };
-    const umask = process.umask(0o077);
+    const put = (base: string, name: string) => {
+      mkdirSync(dirname(join(base, "root", name)), { recursive: true });
+      writeFileSync(join(base, "root", name), name);
+    };
+    const umask = process.umask();
     try {
-      Object.assign(process.env, { LC_ALL: "tr_TR.UTF-8", TZ: "Asia/Kathmandu" });
       cpSync(home, other, { recursive: true, verbatimSymlinks: true });
+      for (const name of names) put(home, name);
+      process.umask(0o077);
+      for (const name of names.reverse()) put(other, name);
       for (const name of ["root/bin/app", "bzImage"]) utimesSync(join(other, name), 1, 1);
       chmodSync(join(other, "root/bin/app"), 0o700);
-      const second = await build(other);
-      expect(second.bytes).toEqual(first.bytes);
-      expect(writeSbom(second.manifest, second.image)).toBe(writeSbom(first.manifest, first.image));
-      expect(writeManifest(second.manifest)).toBe(writeManifest(first.manifest));
+      const one = elsewhere(home, { LC_ALL: "en_US.UTF-8", TZ: "UTC" });
+      const two = elsewhere(other, { LC_ALL: "sv_SE.UTF-8", TZ: "Asia/Kathmandu" });
+      // The two processes do differ in what they are given.
+      expect([one.order, one.hour, two.order, two.hour]).toEqual(["äz", 0, "zä", 5]);
+      expect(two.built).toEqual(one.built);
     } finally {
       process.umask(umask);
-      for (const [name, value] of Object.entries(environment)) {
-        if (value === undefined) delete process.env[name];
-        else process.env[name] = value;
-      }
       rmSync(other, { recursive: true });
     }
   });
@@ -133,24 +175,58 @@ describe("from files", () => {
     const { manifest } = await build();
     const read = parseManifest(utf8(writeManifest(manifest)), "manifest");
     expect(read).toEqual(manifest);
-    expect(await checkManifest(read, home)).toEqual(manifest);
+    expect(await checkManifest(read, { base: home })).toEqual(manifest);
     const pcr = { ...manifest, measurements: { ...manifest.measurements, PCR1: "0".repeat(96) } };
-    await expect(checkManifest(pcr, home)).rejects.toMatchObject({
+    await expect(checkManifest(pcr, { base: home })).rejects.toMatchObject({
       code: "ERR_EIF_MEASUREMENT",
       details: { index: 1 },
     });
     const image = { ...manifest, image: { ...manifest.image, sha256: "0".repeat(64) } };
-    expect(await verdict(() => checkManifest(image, home))).toBe("ERR_EIF_REBUILD the image's SHA-256");
+    expect(await verdict(() => checkManifest(image, { base: home }))).toBe("ERR_EIF_REBUILD the manifest's SHA-256");
     const more = { ...manifest, inputs: { ...manifest.inputs, extra: manifest.image } };
-    await expect(checkManifest(more, home)).rejects.toMatchObject({
+    await expect(checkManifest(more, { base: home })).rejects.toMatchObject({
       code: "ERR_EIF_INPUT_DRIFT",
       details: { input: "extra" },
     });
     writeFileSync(join(home, "root/bin/app"), "changed");
-    await expect(checkManifest(read, home)).rejects.toMatchObject({
+    await expect(checkManifest(read, { base: home })).rejects.toMatchObject({
       code: "ERR_EIF_INPUT_DRIFT",
       details: { input: "rootfs" },
     });
+  });
+
+  test("a manifest that names a program of its own as the compiler is refused, and the program is not run", async () => {
+    const marker = join(home, "marker");
+    writeFileSync(join(home, "evil"), `#!/bin/sh\n: > '${marker}'\n`, { mode: 0o755 });
+    const { manifest } = await build();
+    for (const compiler of [join(home, "evil"), "./evil", "../evil", "-evil", ""]) {
+      const init = { kind: "compiled", compiler } as const;
+      const text = writeManifest({ ...manifest, recipe: { ...recipe, init } });
+      const check = async () => checkManifest(parseManifest(utf8(text), "manifest"), { base: home });
+      expect(await verdict(check)).toBe("ERR_EIF_INPUT");
+      expect(existsSync(marker)).toBe(false);
+    }
+    const named = writeManifest({ ...manifest, recipe: { ...recipe, init: { kind: "compiled", compiler: "g++-12" } } });
+    expect(parseManifest(utf8(named), "manifest").recipe.init).toEqual({ kind: "compiled", compiler: "g++-12" });
+  });
+
+  test("a command line of the blobs that is not UTF-8, or empty, is refused", async () => {
+    mkdirSync(join(home, "blobs"));
+    for (const name of ["bzImage", "nsm.ko"]) cpSync(join(home, name), join(home, "blobs", name));
+    const nitro: Recipe = { ...recipe, platform: "nitro", boot: { kind: "blobs", folder: "blobs" } };
+    const given = (bytes: Uint8Array) => {
+      writeFileSync(join(home, "blobs/cmdline"), bytes);
+      return verdict(() => buildFromRecipe(nitro, { base: home, inputs: new Inputs("unlocked") }));
+    };
+    expect(await given(utf8("reboot=k\n"))).toBe("accepted");
+    expect(await given(Uint8Array.of(0x61, 0xff))).toBe("ERR_EIF_INPUT");
+    expect(await given(utf8("\n"))).toBe("ERR_EIF_INPUT");
+  });
+
+  test("a folder's name that would write to the terminal is named as JSON", async () => {
+    execFileSync("mkfifo", [join(home, "root/\u001b[2J")]);
+    const refused = await verdict(() => readFolder(join(home, "root"), { links: "kept" }));
+    expect(refused).toBe("ERR_EIF_SOURCE \\u001b[2J");
   });
 
   test("a manifest that is none is refused", async () => {
@@ -178,7 +254,17 @@ describe("from files", () => {
     expect(sbom.documentNamespace).toContain(manifest.image.sha256);
     expect(sbom.packages.map(({ name }: { name: string }) => name)).toEqual(["app", ...Object.keys(manifest.inputs)]);
     const names = sbom.files.map(({ fileName }: { fileName: string }) => fileName);
-    expect(names).toEqual(["./cloister/exec", "./init", "./modules/nsm.ko", "./modules/order", "./rootfs/bin/app"]);
+    expect(names).toEqual([
+      "./cloister/exec",
+      "./init",
+      "./modules/nsm.ko",
+      "./modules/order",
+      "./rootfs/bin/app",
+      "./rootfs/up",
+    ]);
+    expect(sbom.files.at(-1).comment).toContain("symbolic link");
+    const commented = sbom.packages.filter(({ comment }: { comment?: string }) => comment !== undefined);
+    expect(commented.map(({ name }: { name: string }) => name)).toEqual(["rootfs"]);
     const ids = [...sbom.packages, ...sbom.files].map(({ SPDXID }: { SPDXID: string }) => SPDXID);
     expect(new Set(ids).size).toBe(ids.length);
     const related = sbom.relationships.map(

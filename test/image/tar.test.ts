@@ -112,6 +112,27 @@ describe("readTar", () => {
       tar({ name: "x", type: "L", data: "b\0" }, { name: "x", type: "x", data: pax({ path: "c" }) }, { name: "a" }),
     ],
     ["a long name without an end", leading({ type: "L", data: "abc" })],
+    [
+      "an extension after a pax header, whose size is not that extension's",
+      tar(
+        { name: "p", type: "x", data: pax({ size: "0" }) },
+        { name: "K", type: "K", data: tarEntry({ name: "hidden" }) },
+        { name: "a" },
+      ),
+    ],
+    [
+      "two pax headers before an entry",
+      tar(
+        { name: "p", type: "x", data: pax({ path: "b" }) },
+        { name: "p", type: "x", data: pax({ uid: "7" }) },
+        { name: "a" },
+      ),
+    ],
+    [
+      "a global header after a pax header",
+      tar({ name: "p", type: "x", data: pax({ path: "b" }) }, { name: "g", type: "g" }, { name: "a" }),
+    ],
+    ["a pax header without its entry", tar({ name: "p", type: "x", data: pax({ mtime: "1" }) })],
     ["an extension above 64 KiB", leading({ type: "L", data: `${"y".repeat(65_536)}\0` })],
     ["an extension without its entry", tar({ name: "x", type: "L", data: "b\0" })],
     ["no end", tarEntry({ name: "a" })],

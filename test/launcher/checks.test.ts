@@ -2,9 +2,12 @@
 
 import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { printable } from "../../cli/commands/enclave-console.ts";
 import { readImageFacts } from "../../cli/commands/enclave-image.ts";
 import { buildEif } from "../../image/index.ts";
+import { guestSockets, vsockCommand } from "../../mock/emulator/commands.ts";
 import { utf8 } from "../../shared/bytes.ts";
 import { checkLaunch, type Platform, startTicks } from "../../shared/launcher.ts";
 import { content, metadata, verdict } from "../eif/craft.ts";
@@ -30,6 +33,22 @@ describe("the facts of an image", () => {
     expect((await facts("quiet", { platform: "nitro" })).platform).toBe("nitro");
     expect((await facts("notcloister.platform=mock", { platform: "moon" })).platform).toBe("unknown");
     expect((await facts("quiet")).platform).toBe("unknown");
+  });
+
+  test.each([
+    "cloister.platform=guest",
+    "cloister.platform=",
+    "cloister.platform=nitro-emulated",
+    'cloister.platform="emulated"',
+    "cloister.platform=nitro cloister.platform=emulated",
+    "cloister.platform=nitro quiet cloister.platform=nitro",
+  ])("%s names no platform of ours: nothing takes it, whatever the metadata say", async (cmdline) => {
+    const image = await facts(cmdline, { platform: "nitro" });
+    expect(image.platform).toBe("other");
+    for (const platform of ["nitro", "emulated", "mock"] as const) {
+      const refused = await verdict(() => checkLaunch(platform, launch({ eifPath: "x.eif", image })));
+      expect(refused).toMatch(/^ERR_LAUNCHER_IMAGE_PLATFORM/);
+    }
   });
 
   test("a file that is no image is refused", async () => {
@@ -70,6 +89,23 @@ describe("checkLaunch", () => {
     for (const cid of [4, 0xffff_fffe]) expect(checkLaunch("nitro", launch(image, { cid })).cid).toBe(cid);
     expect(() => checkLaunch("nitro", { ...launch(image), debug: "yes" as unknown as boolean })).toThrow(TypeError);
   });
+});
+
+test("a state folder whose path has a comma gives no command line", async () => {
+  const files = { folder: "/emulator" };
+  expect(vsockCommand(files, [guestSockets("/s", 16)]).args[1]).toContain("socket=/s/16.dev,");
+  const hostile = guestSockets("/s,guest-cid=3", 16);
+  expect(await verdict(() => vsockCommand(files, [hostile]))).toMatch(/^ERR_LAUNCHER_STATE_FOLDER/);
+});
+
+test("a console on a terminal can not steer it", async () => {
+  const parts = ["in\tside\r\n\u001b[2J\u0007", "\u009b1A\u00e9\u007f\rover"].map(utf8);
+  const [first = new Uint8Array(0), second = new Uint8Array(0)] = parts;
+  // Parts end anywhere, inside a character too.
+  const chunks = [first, second.subarray(0, 1), second.subarray(1), Uint8Array.of(0x9b)];
+  let said = "";
+  for await (const text of printable(Readable.from(chunks))) said += text;
+  expect(said).toBe("in\tside\n\\x1b[2J\\x07\\x9b1A\u00e9\\x7f\\x0dover\ufffd");
 });
 
 describe("startTicks", () => {

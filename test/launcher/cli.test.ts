@@ -1,12 +1,15 @@
 /** The commands as users start them, in mock mode and with a stand-in for nitro-cli. */
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
 import { cloister, type Ran } from "../built.ts";
-import { mockImage, plainImage, scratch } from "./fixture.ts";
+import { FAKE_GUEST, isAlive, mockImage, plainImage, scratch } from "./fixture.ts";
 
 const PATIENT = { timeout: 60_000 };
+const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 let home: string;
 let env: NodeJS.ProcessEnv;
 
@@ -97,6 +100,28 @@ describe("cloister enclave, platforms nitro and emulated", PATIENT, () => {
     const ran = await enclave("run", eifPath, "--platform", "nitro", "--cid", "33", "--json");
     expect(ran).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(ran.stdout)).toMatchObject({ trust: "aws", cid: 33, pcrs: image.pcrs, debug: false });
+  });
+
+  test.each(["SIGINT", "SIGKILL"] as const)("emulated: run that gets %s takes its boot with it", async (signal) => {
+    const state = join(home, "cloister/emulated");
+    const guest = (args: string): string => `#!/bin/sh\nexec '${process.execPath}' '${FAKE_GUEST}' ${args}\n`;
+    await mkdir(join(home, "emulator"));
+    const write = (name: string, text: string): Promise<void> =>
+      writeFile(join(home, "emulator", name), text, { mode: 0o700 });
+    await write("vhost-device-vsock", guest("listen 16.dev"));
+    await write("qemu-system-x86_64", guest("boot . 9"));
+    const { eifPath } = await plainImage(await scratch());
+    const args = ["enclave", "run", eifPath, "--platform", "emulated", "--emulator", join(home, "emulator")];
+    const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...env }, stdio: "ignore" });
+    const ended = once(child, "exit");
+    const record = async (): Promise<{ pid: number }[]> =>
+      JSON.parse(await readFile(join(state, "processes.json"), "utf8").catch(() => "[]"));
+    await expect.poll(async () => (await record()).length, PATIENT).toBe(3);
+    const pids = (await record()).map(({ pid }) => pid);
+    child.kill(signal);
+    expect(await ended).toEqual([null, signal]);
+    for (const pid of pids) await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+    expect(await readdir(state)).toEqual([]);
   });
 
   test("emulated: without the emulator this host lacks it, and nothing stays behind", async () => {

@@ -4,6 +4,7 @@
  *
  * `FAKE_NITRO_FOLDER` holds `enclaves.json`, and `behave.json` to make it misbehave. Each start is noted in `calls`.
  */
+import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -23,6 +24,15 @@ const fail = (code, text) => {
   process.exit(1);
 };
 appendFileSync(join(folder, "calls"), `${JSON.stringify([command, ...args])}\n`);
+if (behave.leaves) {
+  // As a process of the enclave's may: it holds the output of this one open.
+  const left = spawn(process.execPath, ["-e", "setTimeout(() => undefined, 60_000)"], {
+    detached: true,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  writeFileSync(join(folder, "left"), String(left.pid));
+  left.unref();
+}
 if (behave.command === command) {
   if (behave.error) fail(behave.error, "Something. User provided what does not fit.");
   if (behave.exit) process.exit(behave.exit);

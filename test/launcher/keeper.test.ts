@@ -1,12 +1,12 @@
 /** Enclaves that outlive commands: who crashed, who came first, whose folder it is. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, chown, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { READY_TIMEOUT_MS, SETTLE_TIMEOUT_MS } from "../../mock/launcher/kept.ts";
 import { identify, isRunning, killRecorded } from "../../mock/launcher/process-identity.ts";
-import { openStateFolder, withLock } from "../../mock/launcher/state-folder.ts";
+import { LOCK_TIMEOUT_MS, openStateFolder, withLock } from "../../mock/launcher/state-folder.ts";
 import { verdict } from "../eif/craft.ts";
 import { emulatedLauncher, isAlive, launch, mockImage, mockLauncher, plainImage, read, scratch } from "./fixture.ts";
 
@@ -56,7 +56,7 @@ describe("a keeper", PATIENT, () => {
       const files = await scratch();
       const launcher = platform === "mock" ? await mockLauncher(folder) : await emulatedLauncher(undefined, folder);
       const image = platform === "mock" ? await mockImage(files) : await plainImage(files);
-      const { processIds } = await launcher.run(launch(image));
+      const { enclaveId, processIds } = await launcher.run(launch(image));
       const [keeper, ...rest] = await recorded(folder);
       expect(rest.map(({ pid }) => pid)).toEqual(processIds);
       // A number that has come again: its process started at another time.
@@ -66,13 +66,54 @@ describe("a keeper", PATIENT, () => {
       process.kill(keeper?.pid ?? 0, "SIGKILL");
       await expect.poll(() => isAlive(keeper?.pid ?? 0), PATIENT).toBe(false);
       expect(await isAlive(processIds[0] ?? 0)).toBe(true);
+      // Who looks ends nothing.
       expect(await launcher.list()).toEqual([]);
+      expect(await verdict(() => launcher.describe(enclaveId))).toMatch(/^ERR_LAUNCHER_ENCLAVE_UNKNOWN/);
+      expect(await isAlive(processIds[0] ?? 0)).toBe(true);
+      expect(await verdict(() => launcher.terminate(enclaveId))).toMatch(/^ERR_LAUNCHER_ENCLAVE_UNKNOWN/);
       for (const pid of processIds) expect(await isAlive(pid)).toBe(false);
       expect(await isAlive(innocent)).toBe(true);
       expect(await readdir(folder)).toEqual([]);
       expect((await launcher.run(launch(image))).cid).toBe(16);
     },
   );
+
+  test("that runs without its socket is refused, not ended, nor are its enclaves", async () => {
+    const folder = join(await scratch(), "s");
+    const launcher = await mockLauncher(folder);
+    const image = await mockImage(await scratch());
+    const { enclaveId, processIds } = await launcher.run(launch(image));
+    const [keeper] = await recorded(folder);
+    await rm(join(folder, "control.sock"));
+    const asked = [
+      () => launcher.list(),
+      () => read(launcher.console(enclaveId)),
+      () => launcher.terminate(enclaveId),
+      () => launcher.run(launch(image)),
+    ];
+    const answers = await Promise.all(asked.map((ask) => verdict(ask)));
+    for (const answer of answers) expect(answer).toMatch(/^ERR_LAUNCHER_TOOL_FAILED/);
+    for (const pid of [keeper?.pid ?? 0, ...processIds]) expect(await isAlive(pid)).toBe(true);
+    process.kill(keeper?.pid ?? 0, "SIGTERM");
+    for (const pid of [keeper?.pid ?? 0, ...processIds]) await expect.poll(() => isAlive(pid), PATIENT).toBe(false);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("a mock enclave that is called off while it starts does not come about", async () => {
+    const folder = join(await scratch(), "s");
+    const launcher = await mockLauncher(folder);
+    const image = await mockImage(await scratch());
+    await launcher.run(launch(image));
+    const stop = new AbortController();
+    const running = launcher.run(launch(image, { cid: 40, signal: stop.signal }));
+    const refused = expect(running).rejects.toThrow("called off");
+    const starts = async (): Promise<boolean> => (await readdir(join(folder, "v"))).includes("40");
+    await expect.poll(starts, { timeout: 60_000, interval: 5 }).toBe(true);
+    stop.abort(new Error("called off"));
+    await refused;
+    expect((await launcher.list()).map(({ cid }) => cid)).toEqual([16]);
+    expect((await launcher.run(launch(image, { cid: 40 }))).state).toBe("running");
+  });
 
   test("a broken record ends nobody and stops nobody", async () => {
     const folder = join(await scratch(), "s");
@@ -122,65 +163,6 @@ describe("a keeper", PATIENT, () => {
   });
 });
 
-describe("the state folder", () => {
-  const refused = /^ERR_LAUNCHER_STATE_FOLDER/;
-
-  test("is made for this user alone; one that others may enter, a link and a file are refused", async () => {
-    const home = await scratch();
-    const folder = join(home, "a/b");
-    await openStateFolder(folder);
-    await openStateFolder(folder);
-    for (const mode of [0o701, 0o710, 0o777]) {
-      await chmod(folder, mode);
-      expect(await verdict(() => openStateFolder(folder))).toMatch(refused);
-    }
-    await chmod(folder, 0o700);
-    await symlink(folder, join(home, "link"));
-    await writeFile(join(home, "file"), "");
-    for (const name of ["link", "file"])
-      expect(await verdict(() => openStateFolder(join(home, name)))).toMatch(refused);
-    const launcher = await mockLauncher(join(home, "link"));
-    expect(await verdict(() => launcher.list())).toMatch(refused);
-    await rm(join(home, "link"));
-  });
-
-  test("one of another owner is refused", async () => {
-    // What belongs to root is another's for everyone but root, who tries a folder that it has given away.
-    const folder = process.getuid?.() === 0 ? await givenAway() : "/";
-    expect(await verdict(() => openStateFolder(folder))).toMatch(refused);
-  });
-
-  test("a path too long for the sockets below it is refused, one byte less is not", async () => {
-    const home = await scratch();
-    const of = (length: number): string => join(home, "x".repeat(length - home.length - 1));
-    expect(await verdict(() => openStateFolder(of(61)))).toMatch(refused);
-    expect(await verdict(() => openStateFolder(of(60)))).toBe("accepted");
-  });
-
-  test("a launcher that only looks makes none", async () => {
-    const home = await scratch();
-    expect(await (await mockLauncher(join(home, "s"))).list()).toEqual([]);
-    expect(await readdir(home)).toEqual([]);
-  });
-
-  test("someone else's socket in it is not taken for a keeper", async () => {
-    const folder = join(await scratch(), "s");
-    await openStateFolder(folder);
-    const server = createServer((socket) => socket.resume().end("HTTP/1.1 400\r\n\r\n"));
-    await once(server.listen(join(folder, "control.sock")), "listening");
-    const launcher = await mockLauncher(folder);
-    expect(await verdict(() => launcher.list())).toMatch(/^ERR_TRANSPORT_FRAME/);
-    await new Promise((done) => server.close(done));
-  });
-});
-
-async function givenAway(): Promise<string> {
-  const folder = join(await scratch(), "other");
-  await mkdir(folder, { mode: 0o700 });
-  await chown(folder, 65_534, 65_534);
-  return folder;
-}
-
 describe("the lock", () => {
   test("one at a time, and each gets its turn", async () => {
     const folder = await scratch();
@@ -208,6 +190,10 @@ describe("the lock", () => {
     await writeFile(name(ticks ?? 0), "");
     expect(await verdict(() => withLock(folder, async () => "mine", 100))).toBe("ERR_LAUNCHER_LOCKED");
     expect((await readdir(folder)).length).toBe(1);
+  });
+
+  test("is waited for longer than its holder may take", () => {
+    expect(LOCK_TIMEOUT_MS).toBeGreaterThan(SETTLE_TIMEOUT_MS + READY_TIMEOUT_MS);
   });
 
   test("is given back when the work fails", async () => {

@@ -1,5 +1,5 @@
 /** What is special about nitro-cli: its argument list, its errors, what it answers, how long it takes. */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createNitroLauncher } from "../../parent/launcher/nitro.ts";
@@ -68,6 +68,52 @@ describe("what nitro-cli measured", () => {
   });
 });
 
+describe("what else nitro-cli keeps", () => {
+  const other = {
+    EnclaveID: "i-05f6ed443aaaaaaaa-enc173dfe3eb6ceb45f",
+    ProcessID: 3077,
+    EnclaveCID: 99,
+    NumberOfCPUs: 2,
+    MemoryMiB: 512,
+    State: "EMPTY",
+    Flags: "NONE",
+  };
+
+  test("an enclave that is empty has exited, and stands in nobody's way", async () => {
+    const { launcher, folder } = await nitroLauncher();
+    await writeFile(join(folder, "enclaves.json"), JSON.stringify([other]));
+    const { enclaveId } = await launcher.run(launch(await plainImage(await scratch())));
+    expect((await launcher.list()).map(({ state }) => state)).toEqual(["exited", "running"]);
+    await launcher.terminate(enclaveId);
+  });
+
+  test("one that can not be read is refused in a list, and stands in no other's way", async () => {
+    const { launcher, folder } = await nitroLauncher();
+    await writeFile(join(folder, "enclaves.json"), JSON.stringify([{ ...other, State: "MOON" }, 5]));
+    const { enclaveId } = await launcher.run(launch(await plainImage(await scratch())));
+    expect((await launcher.describe(enclaveId)).state).toBe("running");
+    expect(await verdict(() => launcher.describe(other.EnclaveID))).toBe("ERR_LAUNCHER_TOOL_ANSWER");
+    expect(await verdict(() => launcher.list())).toBe("ERR_LAUNCHER_TOOL_ANSWER");
+    await launcher.terminate(enclaveId);
+  });
+
+  test.each([{ error: "E99" }, { stdout: "no json" }])(
+    "described as %j: what runs unchecked is terminated",
+    async (how) => {
+      const { launcher, behave, calls, folder } = await nitroLauncher();
+      await behave({ command: "describe-enclaves", ...how });
+      const image = await plainImage(await scratch());
+      expect(await verdict(() => launcher.run(launch(image)))).toMatch(/^ERR_LAUNCHER_TOOL_/);
+      expect((await calls()).map(([command]) => command)).toEqual([
+        "run-enclave",
+        "describe-enclaves",
+        "terminate-enclave",
+      ]);
+      expect(JSON.parse(await readFile(join(folder, "enclaves.json"), "utf8"))).toEqual([]);
+    },
+  );
+});
+
 describe("a nitro-cli that fails", () => {
   test("is not there: this host lacks it, exit code 6", async () => {
     const launcher = createNitroLauncher({ file: "nitro-cli", env: { PATH: await scratch() } });
@@ -99,6 +145,19 @@ describe("a nitro-cli that fails", () => {
     const image = await plainImage(await scratch());
     const running = patient.launcher.run(launch(image, { signal: AbortSignal.timeout(300) }));
     await expect(running).rejects.toMatchObject({ name: "TimeoutError" });
+  });
+
+  test.each([
+    [{ command: "describe-enclaves", hang: true }, "ERR_LAUNCHER_TIMEOUT"],
+    [{}, "accepted"],
+  ])("%j, and leaves a process that holds its output: it is not waited for", async (how, wanted) => {
+    const { launcher, behave, folder } = await nitroLauncher({ timeoutMs: 3_000 });
+    await behave({ ...how, leaves: true });
+    try {
+      expect(await verdict(() => launcher.list())).toBe(wanted);
+    } finally {
+      process.kill(Number(await readFile(join(folder, "left"), "utf8")), "SIGKILL");
+    }
   });
 
   test("a console that stays open ends when its reader leaves, or by a signal", async () => {
@@ -152,7 +211,8 @@ describe("what nitro-cli answers", () => {
     ["EnclaveCID", -1],
     ["NumberOfCPUs", 1.5],
     ["MemoryMiB", undefined],
-    ["State", "EMPTY"],
+    ["State", "MOON"],
+    ["State", "constructor"],
     ["Flags", null],
     ["Measurements", "none"],
   ])("%s %j is no answer", async (field, value) => {

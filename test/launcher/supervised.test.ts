@@ -1,8 +1,8 @@
 /** The processes of an emulated enclave: how they come up, hang, fail and end. */
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { readConsolePart, trimConsole } from "../../mock/launcher/console-file.ts";
+import { describe, expect, test, vi } from "vitest";
+import { ConsoleSearch, readConsolePart, trimConsole } from "../../mock/launcher/console-file.ts";
 import type { ProcessIdentity } from "../../mock/launcher/process-identity.ts";
 import { type ProcessSpec, readGuests } from "../../mock/launcher/process-spec.ts";
 import { Supervised } from "../../mock/launcher/supervised.ts";
@@ -116,17 +116,46 @@ describe("booting", PATIENT, () => {
 
   test("a command that is called off takes its boot with it", async () => {
     const state = join(await scratch(), "s");
-    const launcher = await emulatedLauncher((made) => fakeGuests(made, { hangs: 9, withinMs: 600_000 }), state);
+    // Another enclave runs on, so that the keeper does.
+    await (await emulatedLauncher(undefined, state)).run(launch(await plainImage(await scratch())));
+    let folder = "";
+    const launcher = await emulatedLauncher((made) => {
+      ({ folder } = made);
+      return fakeGuests(made, { hangs: 9, withinMs: 600_000 });
+    }, state);
     const stop = new AbortController();
     const running = launcher.run(launch(await plainImage(await scratch()), { signal: stop.signal }));
     running.catch(() => undefined); // awaited below
     const recorded = async (): Promise<ProcessIdentity[]> =>
       JSON.parse(await readFile(join(state, "processes.json"), "utf8").catch(() => "[]"));
-    await expect.poll(async () => (await recorded()).length, PATIENT).toBe(3);
-    const pids = (await recorded()).map(({ pid }) => pid);
+    const says = async (): Promise<string> => readFile(join(folder, "enclave.log"), "utf8").catch(() => "");
+    await expect.poll(says, PATIENT).toContain("Booting from ROM");
+    const pids = (await recorded()).slice(3).map(({ pid }) => pid);
+    expect(pids.length).toBe(2);
+    expect(await Promise.all(pids.map(isAlive))).toEqual([true, true]);
     stop.abort(new Error("called off"));
     await expect(running).rejects.toThrow("called off");
-    for (const pid of pids) await expect.poll(() => isAlive(pid), PATIENT).toBe(false);
+    expect(await Promise.all(pids.map(isAlive))).toEqual([false, false]);
+    expect((await readdir(join(state, "e"))).length).toBe(1);
+    expect((await launcher.list()).length).toBe(1);
+  });
+
+  test("a sign of life after much else is seen, and a process that leads no group any more is ended", async () => {
+    const { seen, start } = await trying();
+    const script = 'process.stdout.write("x".repeat(200_000) + "Linux version 6\\n"); setInterval(() => {}, 1_000);';
+    const ready = [{ kind: "console", text: "Linux version ", withinMs: 10_000 }] as const;
+    const running = await start([{ name: "enclave", file: process.execPath, args: ["-e", script], ready }]);
+    const gone = Object.assign(new Error("no such process"), { code: "ESRCH" });
+    const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+      throw gone;
+    });
+    try {
+      await running.end();
+      expect(kill).toHaveBeenCalled();
+    } finally {
+      kill.mockRestore();
+    }
+    expect(await isAlive(seen[0]?.pid ?? 0)).toBe(false);
   });
 });
 
@@ -143,6 +172,20 @@ describe("a console", PATIENT, () => {
     expect((await stat(path)).size).toBe(0);
     await writeFile(path, "after", { flag: "a" });
     expect(Buffer.from((await readConsolePart(path, part.next)).bytes).toString()).toBe("after");
+  });
+
+  test("is searched to its end, across its parts and after it was emptied", async () => {
+    const path = join(await scratch(), "console.log");
+    const search = new ConsoleSearch(path, ["needle", "lost"]);
+    expect(await search.next()).toBeUndefined();
+    await writeFile(path, `${"x".repeat(65_533)}need`);
+    expect(await search.next()).toBeUndefined();
+    await writeFile(path, "le", { flag: "a" });
+    expect(await search.next()).toBe("needle");
+    const other = new ConsoleSearch(path, ["never", "lost"]);
+    expect(await other.next()).toBeUndefined();
+    await writeFile(path, "all is lost");
+    expect(await other.next()).toBe("lost");
   });
 
   test("of a guest that writes without end does not grow without end", async () => {
