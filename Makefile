@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-eif bench-peers clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-eif bench-emulated bench-peers clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,13 @@ bench: node_modules/.built ## measured comparisons, printed as a table
 
 bench-eif: node_modules/.built ## measuring an image of EIF_MIB, default 1024, beside one pass of openssl
 	node dist/bench/eif.js $(or $(EIF_MIB),1024) $(AWS_MEASURE)
+
+test/guest/peer/node_modules/.stamp: test/guest/peer/package-lock.json
+	cd test/guest/peer && npm ci --no-audit --no-fund --loglevel=error --ignore-scripts
+	@touch $@
+
+bench-emulated: node_modules/.built test/guest/peer/node_modules/.stamp ## vsock and /dev/nsm in a guest, beside plain C and node-vsock; some minutes
+	folder=$$(emulator/build.sh) && CLOISTER_EMULATOR=$$folder node dist/bench/guest/run.js $(BENCH_FLAGS)
 
 $(CACHE)/peers/.stamp: Makefile
 	$(FETCH) $(PEERS)

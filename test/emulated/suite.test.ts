@@ -51,6 +51,7 @@ async function runInGuest(): Promise<GuestRun> {
         `GUEST_SINK=vsock://2:${RESULTS_PORT}`,
         `GUEST_SUITES=${SUITES.join()}`,
         "GUEST_SLOWNESS=10",
+        "CONNECTIONS=1000",
         "CLOISTER_NATIVE=/native/prebuilds/linux-x64.node",
       ],
     };
