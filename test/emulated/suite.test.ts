@@ -63,8 +63,12 @@ async function runInGuest(): Promise<GuestRun> {
     const lines: (Result | Summary)[] = [];
     const address = { kind: "hybrid", path: `${folder}/${CID}.vsock`, port: RESULTS_PORT } as const;
     await using _ = await createTransport().listen(address, (socket) => {
-      createInterface({ input: socket }).on("line", (line) => lines.push(JSON.parse(line)));
-      socket.once("end", () => socket.end());
+      createInterface({ input: socket }).on("line", (text) => {
+        const line = JSON.parse(text) as Result | Summary;
+        lines.push(line);
+        // The vsock back end does not tell the host that the guest has ended its direction.
+        if (line.event === "summary") socket.end();
+      });
     });
     const { guest } = await instance.bootEnclave({ eifPath: image.path, cid: CID, memoryMiB: 2048 });
     await guest.says(/^init: application ended/m, GUEST_MS).catch(() => undefined);
