@@ -33,30 +33,29 @@ export async function readConsolePart(
 /** Looks for texts in what a console says, each byte once: how much it says does not matter. */
 export class ConsoleSearch {
   readonly #path: string;
-  readonly #texts: readonly string[];
+  readonly #text: string;
   readonly #overlap: number;
   #offset = 0;
   #tail: Buffer = Buffer.alloc(0);
 
-  constructor(path: string, texts: readonly string[]) {
+  constructor(path: string, text: string) {
     this.#path = path;
-    this.#texts = texts;
-    this.#overlap = Math.max(...texts.map((text) => Buffer.byteLength(text))) - 1;
+    this.#text = text;
+    this.#overlap = Buffer.byteLength(text) - 1;
   }
 
-  /** The first of the texts that is in what was written since; reads no more than a file may hold. */
-  async next(): Promise<string | undefined> {
+  /** Whether the text is in what was written since; reads no more than a file may hold. */
+  async next(): Promise<boolean> {
     for (let size = 0; size <= CONSOLE_FILE_MAX; ) {
       const { bytes, next } = await readConsolePart(this.#path, this.#offset);
-      if (bytes.length === 0) return undefined;
+      if (bytes.length === 0) return false;
       const seen = Buffer.concat([this.#tail, bytes]);
-      const found = this.#texts.find((text) => seen.includes(text));
-      if (found !== undefined) return found;
+      if (seen.includes(this.#text)) return true;
       this.#tail = Buffer.from(seen.subarray(Math.max(0, seen.length - this.#overlap)));
       this.#offset = next;
       size += bytes.length;
     }
-    return undefined;
+    return false;
   }
 }
 

@@ -15,10 +15,9 @@ export interface ProcessSpec {
   readonly ready?: readonly ReadyCondition[];
 }
 
-/** `lost` is what a boot says that will come to nothing. */
 export type ReadyCondition =
   | { readonly kind: "file"; readonly path: string; readonly withinMs: number }
-  | { readonly kind: "console"; readonly text: string; readonly withinMs: number; readonly lost?: string };
+  | { readonly kind: "console"; readonly text: string; readonly withinMs: number };
 
 export interface EmulatedGuests {
   /** In the order in which they are started; they end in the opposite one. */

@@ -110,10 +110,9 @@ export class Supervised {
     const look = lookFor(condition, running.console);
     for (;;) {
       this.#options.signal.throwIfAborted();
-      const state = await look();
-      if (state === "met") return true;
+      if (await look()) return true;
       if (!isAlive(running.child)) throw endedEarly(running);
-      if (state === "lost" || performance.now() > deadline) return false;
+      if (performance.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
   }
@@ -179,22 +178,18 @@ function isAlive(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-/** Looks again each time it is called. */
-function lookFor(condition: ReadyCondition, console: string): () => Promise<"met" | "lost" | "open"> {
+/** Looks again each time it is called, and says whether the condition is met. */
+function lookFor(condition: ReadyCondition, console: string): () => Promise<boolean> {
   if (condition.kind === "console") {
-    const { text, lost } = condition;
-    const search = new ConsoleSearch(console, lost === undefined ? [text] : [text, lost]);
-    return async () => {
-      const found = await search.next();
-      return found === undefined ? "open" : found === text ? "met" : "lost";
-    };
+    const search = new ConsoleSearch(console, condition.text);
+    return () => search.next();
   }
   return async () => {
     try {
       await lstat(condition.path);
-      return "met";
+      return true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return "open";
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
       throw error;
     }
   };
