@@ -58,8 +58,8 @@ describe("the harness", () => {
       ["row a", "passed"],
       ["row b", "passed"],
       ["object x", "passed"],
-      ["skipped", "skipped"],
-      ["a skipped group > skipped too", "skipped"],
+      ["skipped to see that the harness counts it", "skipped"],
+      ["skipped to see that the harness counts it > by its group", "skipped"],
       ["matchers are vitest's", "passed"],
       ["timers are the test's", "passed"],
     ]);
