@@ -23,9 +23,11 @@ export interface Sign1 {
   readonly signed: Uint8Array;
 }
 
-const PROTECTED_ES384 = fromHex("a1013822");
+/** `{1: -35}`: ES384, RFC 9053 §2.1. */
+export const PROTECTED_ES384: Uint8Array = fromHex("a1013822");
+/** r ‖ s on P-384. */
+export const SIGNATURE_BYTES = 96;
 const TAG_18 = 0xd2;
-const SIGNATURE_BYTES = 96;
 /** AWS attestation_process.md §3.1. */
 const PAYLOAD_MAX = 16_384;
 

@@ -14,11 +14,11 @@
  *
  * @module
  */
-import { concat, equalBytes, fromHex } from "../bytes.ts";
+import { concat, equalBytes } from "../bytes.ts";
 import { type Cbor, decodeCbor } from "../cbor/decode.ts";
 import { type CborValue, encodeCbor } from "../cbor/encode.ts";
 import { importVerifyKey, isSigned, type VerifyKey } from "../cose/es384.ts";
-import { readSign1 } from "../cose/sign1.ts";
+import { PROTECTED_ES384, readSign1, SIGNATURE_BYTES } from "../cose/sign1.ts";
 import { DerReader, TAG, unsignedInteger } from "../der/reader.ts";
 import { isAttestationError } from "../errors/attestation.ts";
 import { EifError } from "../errors/eif.ts";
@@ -41,9 +41,7 @@ export interface SignedPcr0 {
   readonly signed: Uint8Array;
 }
 
-const PROTECTED_ES384 = fromHex("a1013822");
 const PCR_BYTES = 48;
-const SIGNATURE_BYTES = 96;
 
 function malformed(path: string, rule: string, cause?: unknown): EifError {
   return new EifError("ERR_EIF_SIGNATURE", { path, rule }, { cause });

@@ -16,6 +16,7 @@ import { eifBuild } from "../../cli/commands/eif-build.ts";
 import { eifRebuild } from "../../cli/commands/eif-rebuild.ts";
 import { nitroRoots } from "../../image/building.ts";
 import { measureEifFile, readCpio, readEifFile } from "../../image/index.ts";
+import { EMULATED_MODULES } from "../../image/recipe.ts";
 import { toHex } from "../../shared/bytes.ts";
 import { verdict } from "../eif/craft.ts";
 import { fakeElf, fakeKernel, unpack } from "./craft-boot.ts";
@@ -53,15 +54,7 @@ beforeEach(() => {
   writeFileSync(at("blobs/bzImage"), fakeKernel());
   writeFileSync(at("blobs/cmdline"), "reboot=k panic=30\n");
   writeFileSync(at("blobs/nsm.ko"), "nsm");
-  const modules = [
-    "vsock",
-    "vmw_vsock_virtio_transport_common",
-    "vsock_loopback",
-    "virtio_mmio",
-    "vmw_vsock_virtio_transport",
-    "nsm",
-  ];
-  for (const name of modules) writeFileSync(at(`mods/${name}.ko`), name);
+  for (const name of EMULATED_MODULES) writeFileSync(at(`mods/${name}`), name);
 });
 afterEach(() => rmSync(home, { recursive: true }));
 
