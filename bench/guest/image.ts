@@ -9,13 +9,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { build } from "esbuild";
 import { buildImage } from "../../image/build.ts";
 import { compileInit } from "../../image/compile-init.ts";
 import { Inputs } from "../../image/inputs.ts";
 import { EMULATED_CMDLINE, EMULATED_MODULES } from "../../image/recipe.ts";
 import { NODE_EXEC, nodeRoot } from "../../image/runtime.ts";
 import type { EmulatorFiles } from "../../mock/emulator/commands.ts";
+import { bundleProgram } from "./program.ts";
 
 /** This runs from `dist/bench/guest/`. */
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -44,7 +44,7 @@ export interface GuestImage {
 
 /** Gives the image's path. */
 export async function writeGuestImage({ emulator, folder, argument }: GuestImage): Promise<string> {
-  const files = new Map([["main.mjs", await bundle()]]);
+  const files = new Map([["main.mjs", await bundleProgram(PROGRAM)]]);
   if (hasNodeVsock) files.set("node-vsock.node", await readFile(NODE_VSOCK));
   const root = await nodeRoot({
     architecture: "x86_64",
@@ -70,25 +70,6 @@ export async function writeGuestImage({ emulator, folder, argument }: GuestImage
   const path = join(folder, "bench.eif");
   await writeFile(path, parts);
   return path;
-}
-
-async function bundle(): Promise<Uint8Array> {
-  const { outputFiles } = await build({
-    entryPoints: [PROGRAM],
-    bundle: true,
-    write: false,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    legalComments: "none",
-    logLevel: "warning",
-    banner: {
-      js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
-    },
-  });
-  const [file] = outputFiles;
-  if (!file) throw new Error("no bundle of the guest's program");
-  return file.contents;
 }
 
 async function compilePlain(folder: string): Promise<Uint8Array> {

@@ -8,11 +8,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type BuildOptions, build } from "esbuild";
+import { bundleProgram } from "../../bench/guest/program.ts";
 import { buildImage, buildRamdisks, type KernelModule } from "../../image/build.ts";
 import { compileInit } from "../../image/compile-init.ts";
 import type { Exec } from "../../image/exec.ts";
 import { Inputs } from "../../image/inputs.ts";
+import { EMULATED_CMDLINE, EMULATED_MODULES } from "../../image/recipe.ts";
 import { NODE_EXEC, nodeRoot } from "../../image/runtime.ts";
 import type { EmulatorFiles } from "../../mock/emulator/commands.ts";
 import type { ParentImage } from "../../mock/emulator/instance.ts";
@@ -21,41 +22,19 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 
 export const NATIVE: string = here("../../native/prebuilds/linux-x64.node");
 
-const ENCLAVE_MODULES = [
-  "vsock",
-  "vmw_vsock_virtio_transport_common",
-  "vsock_loopback",
-  "virtio_mmio",
-  "vmw_vsock_virtio_transport",
-  "nsm",
-];
-const PARENT_MODULES = ["vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport"];
-const BOOT = "reboot=k panic=30 mitigations=off console=ttyS0";
+const PARENT_MODULES = ["vsock.ko", "vmw_vsock_virtio_transport_common.ko", "vmw_vsock_virtio_transport.ko"];
+/** Under software emulation mitigations cost time and protect nothing. */
+const QUICK = "mitigations=off";
+const PARENT_CMDLINE = `reboot=k panic=30 console=ttyS0 ${QUICK} cloister.platform=guest`;
 
 /** A short folder: paths of Unix sockets have 107 bytes. */
 export function workFolder(): string {
   return mkdtempSync(join(tmpdir(), "emu-"));
 }
 
-/** One file that needs nothing but Node. */
-export async function bundle(entry: string, options: BuildOptions = {}): Promise<Uint8Array> {
-  const { outputFiles } = await build({
-    entryPoints: [here(entry)],
-    bundle: true,
-    write: false,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    legalComments: "none",
-    logLevel: "warning",
-    banner: {
-      js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
-    },
-    ...options,
-  });
-  const [file] = outputFiles ?? [];
-  if (!file) throw new Error(`no bundle of ${entry}`);
-  return file.contents;
+/** The program whose entry is this module, relative to this folder. */
+export function bundle(entry: string, alias: Readonly<Record<string, string>> = {}): Promise<Uint8Array> {
+  return bundleProgram(here(entry), { alias });
 }
 
 interface GuestProgram {
@@ -67,7 +46,7 @@ async function parts({ folder }: EmulatorFiles, { files, exec }: GuestProgram, m
   const load = (name: string): KernelModule => ({ name, bytes: readFileSync(join(folder, "modules", name)) });
   return {
     init: await compileInit(new Inputs("unlocked")),
-    modules: modules.map((name) => load(`${name}.ko`)),
+    modules: modules.map((name) => load(name)),
     root: await nodeRoot({
       architecture: "x86_64",
       node: await readFile(join(folder, "node")),
@@ -84,7 +63,7 @@ export async function parentImage(files: EmulatorFiles, program: GuestProgram, f
   const { bootstrap, application } = buildRamdisks(await parts(files, program, PARENT_MODULES));
   const initrd = join(folder, "parent.initrd");
   await writeFile(initrd, Buffer.concat([...bootstrap, ...application]));
-  return { kernel: join(files.folder, "vmlinuz"), initrd, cmdline: `${BOOT} cloister.platform=guest` };
+  return { kernel: join(files.folder, "vmlinuz"), initrd, cmdline: PARENT_CMDLINE };
 }
 
 export interface EnclaveImage {
@@ -95,11 +74,11 @@ export interface EnclaveImage {
 
 export async function enclaveImage(files: EmulatorFiles, program: GuestProgram, path: string): Promise<EnclaveImage> {
   const { parts: eif, measurements } = await buildImage({
-    ...(await parts(files, program, ENCLAVE_MODULES)),
+    ...(await parts(files, program, EMULATED_MODULES)),
     platform: "emulated",
     architecture: "x86_64",
     kernel: await readFile(join(files.folder, "vmlinuz")),
-    cmdline: `${BOOT} cloister.platform=emulated`,
+    cmdline: `${EMULATED_CMDLINE} ${QUICK}`,
   });
   await writeFile(path, eif);
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

@@ -44,7 +44,7 @@ async function runInGuest(): Promise<GuestRun> {
   try {
     await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [CID] });
     const vitest = fileURLToPath(new URL("../guest/vitest.ts", import.meta.url));
-    const program = await bundle("../guest/main.ts", { alias: { vitest } });
+    const program = await bundle("../guest/main.ts", { vitest });
     const exec = {
       arguments: ["node", "--expose-gc", "/app/main.mjs"],
       environment: [
