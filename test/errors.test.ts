@@ -4,7 +4,18 @@ import { describe, expect, test } from "vitest";
 import { ERROR_CODES, EXIT_CODES, KmsError, RemoteError } from "../shared/errors/index.ts";
 
 const page = fileURLToPath(new URL("../docs/errors.md", import.meta.url));
-const AREAS = ["attestation", "config", "data", "eif", "encoding", "kms", "launcher", "nsm", "transport"] as const;
+const AREAS = [
+  "attestation",
+  "config",
+  "data",
+  "eif",
+  "encoding",
+  "kms",
+  "launcher",
+  "nsm",
+  "state",
+  "transport",
+] as const;
 
 /** What each code means, from the comments of its area's interface. */
 function describeCodes(area: string): Map<string, string> {
@@ -47,7 +58,7 @@ describe("error codes", () => {
 
   test("codes are named ERR_<AREA>_<WHAT IS WRONG>", () => {
     for (const code of Object.keys(ERROR_CODES)) {
-      expect(code).toMatch(/^ERR_(ATTESTATION|CONFIG|DATA|EIF|CBOR|ASN1|KMS|LAUNCHER|NSM|TRANSPORT)_[A-Z0-9_]+$/);
+      expect(code).toMatch(/^ERR_(ATTESTATION|CONFIG|DATA|EIF|CBOR|ASN1|KMS|LAUNCHER|NSM|STATE|TRANSPORT)_[A-Z0-9_]+$/);
     }
   });
 

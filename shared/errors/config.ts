@@ -14,6 +14,8 @@ export interface ConfigRefusals {
   readonly ERR_CONFIG_FIELD_UNKNOWN: { readonly field: string; readonly known: readonly string[] };
   /** A file that was named can not be read or parsed. */
   readonly ERR_CONFIG_FILE: { readonly path: string; readonly reason: string };
+  /** An optional npm package that a setting needs is not installed. */
+  readonly ERR_CONFIG_PACKAGE: { readonly package: string; readonly neededFor: string };
 }
 
 export type ConfigCode = keyof ConfigRefusals;
@@ -26,6 +28,10 @@ export const CONFIG_TABLE: CodeTable<ConfigRefusals> = {
     message: (d) => `${d.field} is not a field; known are ${d.known.join(", ")}`,
   },
   ERR_CONFIG_FILE: { kind: "usage", message: (d) => `can not use ${d.path}: ${d.reason}` },
+  ERR_CONFIG_PACKAGE: {
+    kind: "host lacks",
+    message: (d) => `${d.neededFor} needs the npm package ${d.package}, which is not installed`,
+  },
 };
 
 export class ConfigError<Code extends ConfigCode = ConfigCode> extends ToolkitError<Code, ConfigRefusals[Code]> {

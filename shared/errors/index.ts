@@ -11,6 +11,7 @@ import { ENCODING_TABLE } from "./encoding.ts";
 import { KMS_TABLE } from "./kms.ts";
 import { LAUNCHER_TABLE } from "./launcher.ts";
 import { NSM_TABLE } from "./nsm.ts";
+import { STATE_TABLE } from "./state.ts";
 import type { RefusalKind } from "./toolkit-error.ts";
 import { TRANSPORT_TABLE } from "./transport.ts";
 
@@ -31,6 +32,8 @@ export { isLauncherError, LauncherError } from "./launcher.ts";
 export type { AnyNsmError, NsmCode, NsmRefusals } from "./nsm.ts";
 export { isNsmError, NsmError } from "./nsm.ts";
 export { RemoteError } from "./remote.ts";
+export type { AnyStateError, StateCode, StateRefusals } from "./state.ts";
+export { isStateError, StateError } from "./state.ts";
 export type { ErrorJson, RefusalKind } from "./toolkit-error.ts";
 export { EXIT_CODES, isToolkitError, ToolkitError } from "./toolkit-error.ts";
 export type { AnyTransportError, TransportCode, TransportRefusals } from "./transport.ts";
@@ -48,6 +51,7 @@ export const ERROR_CODES: Readonly<Record<string, RefusalKind>> = Object.freeze(
       KMS_TABLE,
       LAUNCHER_TABLE,
       NSM_TABLE,
+      STATE_TABLE,
       TRANSPORT_TABLE,
     ].flatMap((table) => Object.entries(table).map(([code, entry]) => [code, entry.kind])),
   ),
