@@ -9,7 +9,7 @@
  * @module
  */
 import { type ConditionContext, conditionHolds } from "./condition.ts";
-import { matchesPattern, type VariableLookup } from "./pattern.ts";
+import { isResolvable, matchesPattern, type VariableLookup } from "./pattern.ts";
 import type { PatternElement, Policy, Statement } from "./policy.ts";
 import { type Caller, matchPrincipal, type PrincipalMatch } from "./principal.ts";
 
@@ -20,6 +20,11 @@ export interface AccessRequest {
   /** ARN, or `*` for an action that has none. */
   readonly resource: string;
   readonly context: ConditionContext;
+}
+
+export interface NamedPolicy {
+  readonly name: string;
+  readonly policy: Policy;
 }
 
 /** A statement of a named policy. */
@@ -46,75 +51,78 @@ export interface NearMiss extends StatementReference {
 
 export interface PolicyVerdict {
   readonly denies: readonly StatementReference[];
-  /** Allows that reach the caller itself. */
-  readonly directAllows: readonly StatementReference[];
-  /** Allows that reach the caller's account. */
-  readonly accountAllows: readonly StatementReference[];
+  /** By how they reach the caller; those of policies that name no principal are `direct`. */
+  readonly allows: Readonly<Record<Reached, readonly StatementReference[]>>;
   readonly nearest: NearMiss | undefined;
 }
 
+type Reached = Exclude<PrincipalMatch, "none">;
 type Applied =
-  | { readonly applies: true; readonly match: PrincipalMatch }
+  | { readonly applies: true; readonly match: Reached }
   | { readonly applies: false; readonly stoppedAt: NearMiss["stoppedAt"]; readonly failed: readonly FailedCondition[] };
 
-export function evaluatePolicy(name: string, policy: Policy, request: AccessRequest): PolicyVerdict {
-  const denies: StatementReference[] = [];
-  const directAllows: StatementReference[] = [];
-  const accountAllows: StatementReference[] = [];
-  let nearest: NearMiss | undefined;
-  for (const statement of policy.statements) {
-    const reference = referenceTo(name, statement);
-    const applied = applyStatement(statement, policy, request);
-    if (!applied.applies) {
-      if (statement.effect === "Allow") nearest = nearer(nearest, { ...reference, ...miss(applied) });
-    } else if (statement.effect === "Deny") denies.push(reference);
-    else (applied.match === "direct" ? directAllows : accountAllows).push(reference);
-  }
-  return { denies, directAllows, accountAllows, nearest };
+/** A request, and whether a permissions boundary hangs on its caller. */
+interface Question extends AccessRequest {
+  readonly hasBoundary: boolean;
 }
 
-function applyStatement(statement: Statement, policy: Policy, request: AccessRequest): Applied {
-  const variables: VariableLookup | undefined = policy.hasVariables
-    ? (key) => {
-        const values = request.context.get(key.toLowerCase());
-        return values?.length === 1 ? values[0] : undefined;
+/** What the policies say together. */
+export function evaluatePolicies(policies: readonly NamedPolicy[], question: Question): PolicyVerdict {
+  const lookup: VariableLookup = (key) => {
+    const values = question.context.get(key.toLowerCase());
+    return values?.length === 1 ? values[0] : undefined;
+  };
+  const denies: StatementReference[] = [];
+  const allows: Record<Reached, StatementReference[]> = { direct: [], role: [], account: [] };
+  let nearest: NearMiss | undefined;
+  for (const { name, policy } of policies)
+    for (const statement of policy.statements) {
+      const reference = referenceTo(name, statement);
+      const applied = applyStatement(statement, question, policy.hasVariables ? lookup : undefined);
+      if (applied.applies) (statement.effect === "Deny" ? denies : allows[applied.match]).push(reference);
+      else if (statement.effect === "Allow") {
+        const { stoppedAt, failed } = applied;
+        nearest = nearer(nearest, { ...reference, stoppedAt, failed });
       }
-    : undefined;
-  const match = statement.principals
-    ? matchPrincipal(statement.principals, statement.effect, request.caller)
-    : "direct";
+    }
+  return { denies, allows, nearest };
+}
+
+function applyStatement(
+  { principals, effect, actions, resources, conditions }: Statement,
+  { caller, action, resource, context, hasBoundary }: Question,
+  variables: VariableLookup | undefined,
+): Applied {
+  const match = principals ? matchPrincipal(principals, { effect, caller, hasBoundary }) : "direct";
   if (match === "none") return { applies: false, stoppedAt: "principal", failed: [] };
-  if (!matchesElement(statement.actions, request.action, { ignoreCase: true }))
+  if (!matchesElement(actions, action, { ignoreCase: true }))
     return { applies: false, stoppedAt: "action", failed: [] };
-  if (!matchesElement(statement.resources, request.resource, { ignoreCase: false, variables }))
+  if (!matchesElement(resources, resource, { ignoreCase: false, variables }))
     return { applies: false, stoppedAt: "resource", failed: [] };
-  const failed = statement.conditions
-    .filter((condition) => !conditionHolds(condition, request.context, variables))
+  const failed = conditions
+    .filter((condition) => !conditionHolds(condition, context, variables))
     .map(({ written, key, values }) => ({
       operator: written,
       key,
       expected: values,
-      actual: request.context.get(key.toLowerCase()) ?? ("absent" as const),
+      actual: context.get(key.toLowerCase()) ?? ("absent" as const),
     }));
   return failed.length === 0 ? { applies: true, match } : { applies: false, stoppedAt: "condition", failed };
 }
 
 function matchesElement(
-  element: PatternElement,
+  { negated, patterns }: PatternElement,
   text: string,
   options: { readonly ignoreCase: boolean; readonly variables?: VariableLookup | undefined },
 ): boolean {
-  if (element.patterns.length === 0) return false;
-  const named = element.patterns.some((pattern) => matchesPattern(pattern, text, { wildcards: true, ...options }));
-  return named !== element.negated;
+  // AWS calls a statement with a variable that stands for nothing invalid: it must not reach all the rest.
+  if (negated && !patterns.every((pattern) => isResolvable(pattern, options.variables))) return false;
+  const named = patterns.some((pattern) => matchesPattern(pattern, text, { wildcards: true, ...options }));
+  return named !== negated;
 }
 
 function referenceTo(policy: string, { index, sid }: Statement): StatementReference {
   return { policy, statement: index, ...(sid === undefined ? {} : { sid }) };
-}
-
-function miss({ stoppedAt, failed }: Extract<Applied, { applies: false }>): Pick<NearMiss, "stoppedAt" | "failed"> {
-  return { stoppedAt, failed };
 }
 
 const STAGES: readonly NearMiss["stoppedAt"][] = ["principal", "action", "resource", "condition"];

@@ -1,7 +1,9 @@
 /**
  * Matches text against the patterns of IAM policies: `*` is any run, `?` is one character, `${key}` is a variable.
  *
- * What a variable stands for is taken literally: a `*` that a caller put into its session name matches a `*` only.
+ * `${key, 'text'}` stands for the text where the key has no value; `${*}`, `${?}` and `${$}` are the characters. What a
+ * variable stands for is taken literally: a `*` that a caller put into its session name matches a `*` only. A `${` that
+ * nothing closes is text. In a policy of version 2008-10-17 all of this is text, and a `*` in it a wildcard.
  * No regular expressions: the time is at most pattern length times text length.
  *
  * Source: IAM User Guide, "IAM policy elements: Variables and tags".
@@ -27,34 +29,63 @@ export interface PatternOptions {
 /** Whether `text` fits; a pattern with a variable that stands for nothing fits no text. */
 export function matchesPattern(pattern: string, text: string, options: PatternOptions): boolean {
   const fold = (value: string): string => (options.ignoreCase ? value.toLowerCase() : value);
-  const tokens = tokenize(pattern, options);
-  return (
-    tokens !== undefined &&
-    fits(
-      tokens.map((token) => (typeof token === "string" ? fold(token) : token)),
-      [...fold(text)],
-    )
-  );
+  if (options.wildcards && pattern === "*") return true;
+  if (!/[*?$]/.test(pattern)) return fold(pattern) === fold(text);
+  const tokens = tokenize(pattern, options, fold);
+  return tokens !== undefined && fits(tokens, [...fold(text)]);
 }
 
-function tokenize(pattern: string, { wildcards, variables }: PatternOptions): Token[] | undefined {
+/** Whether each variable in the pattern stands for something. */
+export function isResolvable(pattern: string, variables: VariableLookup | undefined): boolean {
+  if (!variables) return true;
+  return pieces(pattern).every((piece) => !isVariable(piece) || expand(piece, variables) !== undefined);
+}
+
+function tokenize(
+  pattern: string,
+  { wildcards, variables }: PatternOptions,
+  fold: (value: string) => string,
+): Token[] | undefined {
   const tokens: Token[] = [];
-  for (const [part] of pattern.matchAll(/\$\{[^}]*\}|./gsu)) {
-    if (variables && part.startsWith("${")) {
-      const value = expand(part.slice(2, -1), variables);
+  for (const piece of variables ? pieces(pattern) : [pattern]) {
+    if (variables && isVariable(piece)) {
+      const value = expand(piece, variables);
       if (value === undefined) return undefined;
-      tokens.push(...value);
-    } else if (wildcards && part === "*") tokens.push(ANY);
-    else if (wildcards && part === "?") tokens.push(ONE);
-    else tokens.push(...part);
+      for (const character of fold(value)) tokens.push(character);
+    } else
+      for (const character of fold(piece)) {
+        if (wildcards && character === "*") tokens.push(ANY);
+        else if (wildcards && character === "?") tokens.push(ONE);
+        else tokens.push(character);
+      }
   }
   return tokens;
 }
 
-function expand(variable: string, variables: VariableLookup): string | undefined {
+/** Cuts a pattern into variables and the texts between them. */
+function pieces(pattern: string): readonly string[] {
+  const found: string[] = [];
+  let at = 0;
+  while (at < pattern.length) {
+    const open = pattern.indexOf("${", at);
+    const close = open < 0 ? -1 : pattern.indexOf("}", open);
+    if (close < 0) return [...found, pattern.slice(at)];
+    found.push(pattern.slice(at, open), pattern.slice(open, close + 1));
+    at = close + 1;
+  }
+  return found;
+}
+
+function isVariable(piece: string): boolean {
+  return piece.startsWith("${") && piece.endsWith("}");
+}
+
+function expand(piece: string, variables: VariableLookup): string | undefined {
+  const variable = piece.slice(2, -1);
   if (["*", "?", "$"].includes(variable)) return variable;
-  const [, key = "", fallback] = /^\s*([^\s,']+)\s*(?:,\s*'([^']*)'\s*)?$/.exec(variable) ?? [];
-  return variables(key) ?? fallback;
+  const comma = variable.indexOf(",");
+  if (comma < 0) return variables(variable.trim());
+  return variables(variable.slice(0, comma).trim()) ?? /^'([^']*)'$/.exec(variable.slice(comma + 1).trim())?.[1];
 }
 
 /** Greedy with one point to return to: the last `*`. */

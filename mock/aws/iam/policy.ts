@@ -1,17 +1,18 @@
 /**
  * Reads a policy document into statements that can be evaluated, or says why it is not one.
  *
- * Stricter than AWS in two places, so that a typing error does not become a policy: `Version` must be there (AWS takes
- * its absence for 2008-10-17), and a name must not stand twice. A key policy's statement without Action or Resource is
- * taken, as KMS does, and never matches.
+ * Stricter than AWS, so that a typing error does not become a policy: `Version` must be there (AWS takes its absence
+ * for 2008-10-17), a name must not stand twice, a list must not be empty, and a condition's values must be of the
+ * operator's kind. A key policy's statement without Action or Resource is taken, as KMS does, and never matches.
+ * More than 32 KB is refused unread, more than 32 levels while reading; the rest is linear in the text.
  *
  * Source: IAM User Guide, "Grammar of the IAM JSON policy language"; KMS Developer Guide, "Key policies".
  *
  * @module
  */
 import { isJsonArray, isJsonObject, type Json, type JsonObject, parseJson } from "../json.ts";
-import { type Condition, readOperator } from "./condition.ts";
-import { type PrincipalElement, type PrincipalPattern, readAwsPrincipal } from "./principal.ts";
+import { acceptsValue, type Condition, readOperator } from "./condition.ts";
+import { type PrincipalElement, type PrincipalPattern, readPrincipal } from "./principal.ts";
 
 /** A policy as JSON. What is not in these shapes is refused when the policy is read. */
 export interface PolicyDocument {
@@ -36,9 +37,15 @@ export interface PolicyStatement {
 /** `resource` policies name principals, `identity` policies hang on one. */
 export type PolicyKind = "resource" | "identity";
 
+export interface PolicyForm {
+  readonly kind: PolicyKind;
+  /** Tells the condition keys that a policy may use; any if absent, as IAM takes them in identity policies. */
+  readonly knownConditionKeys?: (key: string) => boolean;
+}
+
 export interface PatternElement {
   readonly negated: boolean;
-  /** None: the statement never matches. */
+  /** None, and not negated: the statement never matches. */
   readonly patterns: readonly string[];
 }
 export interface Statement {
@@ -62,10 +69,24 @@ export class PolicyRefusal extends Error {
   override readonly name = "PolicyRefusal";
 }
 
-const ELEMENTS = ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource"];
+const MAX_BYTES = 32_768;
+const ELEMENTS = [
+  "Sid",
+  "Effect",
+  "Principal",
+  "NotPrincipal",
+  "Action",
+  "NotAction",
+  "Resource",
+  "NotResource",
+  "Condition",
+];
 
-/** @throws {PolicyRefusal} not a policy of this kind */
-export function parsePolicy(text: string, kind: PolicyKind): Policy {
+/** @throws {PolicyRefusal} not a policy of this form */
+export function parsePolicy(text: string, form: PolicyKind | PolicyForm): Policy {
+  const read = typeof form === "string" ? { kind: form } : form;
+  if (text.length > MAX_BYTES || Buffer.byteLength(text) > MAX_BYTES)
+    throw new PolicyRefusal(`the policy has more than ${MAX_BYTES} bytes`);
   const document = readDocument(text);
   assertKnown(document, ["Version", "Id", "Statement"], "the policy");
   const version = document["Version"];
@@ -76,7 +97,7 @@ export function parsePolicy(text: string, kind: PolicyKind): Policy {
   if (statements.length === 0) throw new PolicyRefusal("Statement must hold at least one statement");
   return {
     hasVariables: version === "2012-10-17",
-    statements: statements.map((statement, index) => readStatement(statement, index, kind)),
+    statements: statements.map((statement, index) => readStatement(statement, index, read)),
   };
 }
 
@@ -85,16 +106,16 @@ function readDocument(text: string): JsonObject {
   try {
     document = parseJson(text);
   } catch (cause) {
-    throw new PolicyRefusal("the policy is not JSON, or a name stands twice in it", { cause });
+    throw new PolicyRefusal("the policy is not JSON, too deep, or a name stands twice in it", { cause });
   }
   if (!isJsonObject(document)) throw new PolicyRefusal("the policy must be a JSON object");
   return document;
 }
 
-function readStatement(value: Json, index: number, kind: PolicyKind): Statement {
+function readStatement(value: Json, index: number, { kind, knownConditionKeys }: PolicyForm): Statement {
   const at = `statement ${index}`;
   if (!isJsonObject(value)) throw new PolicyRefusal(`${at} must be a JSON object`);
-  assertKnown(value, [...ELEMENTS, "Condition"], at);
+  assertKnown(value, ELEMENTS, at);
   const { Sid: sid, Effect: effect } = value;
   if (sid !== undefined && typeof sid !== "string") throw new PolicyRefusal(`Sid of ${at} must be a text`);
   if (effect !== "Allow" && effect !== "Deny") throw new PolicyRefusal(`Effect of ${at} must be Allow or Deny`);
@@ -104,19 +125,20 @@ function readStatement(value: Json, index: number, kind: PolicyKind): Statement 
     sid,
     effect,
     principals: readPrincipals(value, at, kind),
-    actions: readPatterns(value, "Action", at, optional, /^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$/),
-    resources: readPatterns(value, "Resource", at, optional, /^(\*|arn:.*)$/),
-    conditions: readConditions(value["Condition"], at),
+    actions: readPatterns(value, { at, optional, element: "Action", form: /^(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)$/ }),
+    resources: readPatterns(value, { at, optional, element: "Resource", form: /^(\*|arn:.*)$/ }),
+    conditions: readConditions(value["Condition"], { at, isKnown: knownConditionKeys ?? (() => true) }),
   };
 }
 
-function readPatterns(
-  statement: JsonObject,
-  element: string,
-  at: string,
-  optional: boolean,
-  form: RegExp,
-): PatternElement {
+interface ElementForm {
+  readonly element: "Action" | "Resource";
+  readonly at: string;
+  readonly optional: boolean;
+  readonly form: RegExp;
+}
+
+function readPatterns(statement: JsonObject, { element, at, optional, form }: ElementForm): PatternElement {
   const { [element]: plain, [`Not${element}`]: not } = statement;
   if (plain !== undefined && not !== undefined) throw new PolicyRefusal(`${at} has both ${element} and Not${element}`);
   const negated = not !== undefined;
@@ -150,10 +172,7 @@ function readPrincipalMap(value: Json): readonly PrincipalPattern[] {
   if (!isJsonObject(value)) throw invalidPrincipals();
   return Object.entries(value).flatMap(([type, names]) =>
     listed(names).map((name) => {
-      if (typeof name !== "string" || name === "") throw invalidPrincipals();
-      if (type === "Service") return { kind: "service", name } as const;
-      if (type === "Federated") return { kind: "federated", name } as const;
-      const pattern = type === "AWS" ? readAwsPrincipal(name) : undefined;
+      const pattern = typeof name === "string" ? readPrincipal(type, name) : undefined;
       if (!pattern) throw invalidPrincipals();
       return pattern;
     }),
@@ -165,27 +184,39 @@ export function invalidPrincipals(): PolicyRefusal {
   return new PolicyRefusal("Policy contains a statement with one or more invalid principals.");
 }
 
-function readConditions(block: Json | undefined, at: string): readonly Condition[] {
+interface ConditionForm {
+  readonly at: string;
+  readonly isKnown: (key: string) => boolean;
+}
+
+function readConditions(block: Json | undefined, { at, isKnown }: ConditionForm): readonly Condition[] {
   if (block === undefined) return [];
   if (!isJsonObject(block)) throw new PolicyRefusal(`Condition of ${at} must be a JSON object`);
   return Object.entries(block).flatMap(([written, tests]) => {
     const operator = readOperator(written);
-    if (!operator) throw new PolicyRefusal(`Condition of ${at}: ${written} is not an operator that mock mode knows`);
+    if (!operator) throw new PolicyRefusal(`Condition of ${at}: ${written} is not an operator`);
     if (!isJsonObject(tests)) throw new PolicyRefusal(`Condition of ${at}: ${written} must hold a JSON object`);
-    return Object.entries(tests).map(([key, values]) => ({
-      written,
-      ...operator,
-      key,
-      values: readConditionValues(values, `Condition of ${at}: ${written} ${key}`),
-    }));
+    return Object.entries(tests).map(([key, values]) => {
+      if (!isKnown(key)) throw new PolicyRefusal(`Condition of ${at}: ${key} is not a condition key`);
+      const accepts = (value: string): boolean => acceptsValue(operator.operator, value);
+      return { written, ...operator, key, values: readConditionValues(values, { at, written, key, accepts }) };
+    });
   });
 }
 
-function readConditionValues(values: Json, at: string): readonly string[] {
-  return listed(values).map((value) => {
-    if (value === null || typeof value === "object") throw new PolicyRefusal(`${at} must hold texts`);
+interface ValueForm extends Pick<Condition, "written" | "key"> {
+  readonly at: string;
+  readonly accepts: (value: string) => boolean;
+}
+
+function readConditionValues(values: Json, { at, written, key, accepts }: ValueForm): readonly string[] {
+  const texts = listed(values).map((value) => {
+    if (value === null || typeof value === "object" || !accepts(String(value)))
+      throw new PolicyRefusal(`Condition of ${at}: ${key} holds what ${written} can not compare`);
     return String(value);
   });
+  if (texts.length === 0) throw new PolicyRefusal(`Condition of ${at}: ${key} has no values`);
+  return texts;
 }
 
 function listed(value: Json | undefined): readonly Json[] {

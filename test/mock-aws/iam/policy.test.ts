@@ -1,8 +1,8 @@
 /** The IAM evaluator by itself: each row is one policy question with the answer IAM gives. */
 import { describe, expect, test } from "vitest";
-import { authorize } from "../../mock/aws/iam/authorize.ts";
-import { PolicyRefusal, parsePolicy } from "../../mock/aws/iam/policy.ts";
-import type { Caller } from "../../mock/aws/iam/principal.ts";
+import { authorize } from "../../../mock/aws/iam/authorize.ts";
+import { PolicyRefusal, parsePolicy } from "../../../mock/aws/iam/policy.ts";
+import type { Caller } from "../../../mock/aws/iam/principal.ts";
 
 const OWNER = "111122223333";
 const OTHER = "444455556666";
@@ -16,13 +16,16 @@ const R = "kms:RecipientAttestation:";
 
 const session: Caller = {
   ...{ accountId: OWNER, type: "role", name: "data", principalArn: ROLE, arn: SESSION, accessKeyId: "ASIAX" },
+  ...{ partition: "aws", userId: "AROAX:i-0abc", context: new Map() },
 };
 const user: Caller = {
   ...{ accountId: OWNER, type: "user", name: "ann", accessKeyId: "AKIAX" },
+  ...{ partition: "aws", userId: "AIDAX", context: new Map() },
   ...{ principalArn: `arn:aws:iam::${OWNER}:user/ann`, arn: `arn:aws:iam::${OWNER}:user/ann` },
 };
 const foreign: Caller = {
   ...{ accountId: OTHER, type: "role", name: "data", accessKeyId: "ASIAY" },
+  ...{ partition: "aws", userId: "AROAY:s", context: new Map() },
   ...{ principalArn: `arn:aws:iam::${OTHER}:role/data`, arn: `arn:aws:sts::${OTHER}:assumed-role/data/s` },
 };
 
@@ -54,8 +57,11 @@ function ask({ caller = session, key, identity = [], context = {}, action = "kms
   const pairs = Object.entries(context).map(([name, value]) => [name.toLowerCase(), [value].flat()] as const);
   return authorize(
     { caller, action, resource: KEY, context: new Map(pairs) },
-    identity.length > 0 ? [{ name: "identity policy", policy: parsePolicy(text(identity), "identity") }] : [],
-    { name: "key policy", policy: parsePolicy(text(key), "resource"), accountId: OWNER },
+    {
+      identityPolicies:
+        identity.length > 0 ? [{ name: "identity policy", policy: parsePolicy(text(identity), "identity") }] : [],
+      resourcePolicy: { name: "key policy", policy: parsePolicy(text(key), "resource"), accountId: OWNER },
+    },
   );
 }
 
@@ -66,63 +72,63 @@ const denyUnlessAttested = (operator: string): object =>
 
 const attestation: readonly Row[] = [
   [
-    "K19 no condition key without a document",
+    "K19: no condition key without a document",
     { key: [statement(when("StringEqualsIgnoreCase", `${R}PCR0`, PCR0))] },
     "implicit deny",
   ],
   [
-    "K19 the same with a document",
+    "K19: the same with a document",
     { key: [statement(when("StringEqualsIgnoreCase", `${R}PCR0`, PCR0))], context: attested },
     "allowed",
   ],
   [
-    "K20 IgnoreCase takes upper case",
+    "K20: IgnoreCase takes upper case",
     { key: [statement(when("StringEqualsIgnoreCase", `${R}PCR0`, PCR0.toUpperCase()))], context: attested },
     "allowed",
   ],
   [
-    "K20 StringEquals does not",
+    "K20: StringEquals does not",
     { key: [statement(when("StringEquals", `${R}PCR0`, PCR0.toUpperCase()))], context: attested },
     "implicit deny",
   ],
   [
-    "K20 several values are alternatives",
+    "K20: several values are alternatives",
     { key: [statement(when("StringEquals", `${R}PCR0`, [PCR8, PCR0]))], context: attested },
     "allowed",
   ],
   [
-    "K20 a 0x prefix matches nothing",
+    "K20: a 0x prefix matches nothing",
     { key: [statement(when("StringEqualsIgnoreCase", `${R}PCR0`, `0x${PCR0}`))], context: attested },
     "implicit deny",
   ],
   [
-    "K21 IfExists on an Allow is a hole",
+    "K21: IfExists on an Allow is a hole",
     { key: [statement(when("StringEqualsIfExists", `${R}PCR0`, PCR0))] },
     "allowed",
   ],
   [
-    "K21 a negated operator holds without the key",
+    "K21: a negated operator holds without the key",
     { key: [statement(when("StringNotEquals", `${R}PCR0`, PCR8))] },
     "allowed",
   ],
-  ["K22 Deny beats Allow", { key: [statement(), statement({ Effect: "Deny" })] }, "explicit deny"],
+  ["K22: Deny beats Allow", { key: [statement(), statement({ Effect: "Deny" })] }, "explicit deny"],
   [
-    "K22 Deny unless attested, not attested",
+    "K22: Deny unless attested, not attested",
     { key: [statement(), denyUnlessAttested("StringNotEqualsIgnoreCase")] },
     "explicit deny",
   ],
   [
-    "K22 Deny unless attested, attested",
+    "K22: Deny unless attested, attested",
     { key: [statement(), denyUnlessAttested("StringNotEqualsIgnoreCase")], context: attested },
     "allowed",
   ],
   [
-    "K22 Deny on Null",
+    "K22: Deny on Null",
     { key: [statement(), statement({ Effect: "Deny", ...when("Null", `${R}PCR0`, "true") })] },
     "explicit deny",
   ],
   [
-    "K22 two halves make no whole",
+    "K22: two halves make no whole",
     {
       key: [
         statement({ ...when("StringEquals", `${R}PCR0`, PCR0), Action: "kms:Encrypt" }),
@@ -133,7 +139,7 @@ const attestation: readonly Row[] = [
     "implicit deny",
   ],
   [
-    "K22 all conditions must hold",
+    "K22: all conditions must hold",
     {
       key: [statement({ Condition: { StringEquals: { [`${R}PCR0`]: PCR0, [`${R}PCR8`]: PCR0 } } })],
       context: attested,
@@ -141,17 +147,17 @@ const attestation: readonly Row[] = [
     "implicit deny",
   ],
   [
-    "K23 a register that is not in the document",
+    "K23: a register that is not in the document",
     { key: [statement(when("StringEquals", `${R}PCR16`, "00".repeat(48)))], context: attested },
     "implicit deny",
   ],
   [
-    "K23 no register is numbered 32",
+    "K23: no register is numbered 32",
     { key: [statement(when("StringEquals", `${R}PCR32`, PCR0))], context: attested },
     "implicit deny",
   ],
   [
-    "K24 a NitroTPM condition with an enclave's document",
+    "K24: a NitroTPM condition with an enclave's document",
     { key: [statement(when("StringEquals", `${R}NitroTPMPCR0`, PCR0))], context: attested },
     "implicit deny",
   ],
@@ -170,9 +176,9 @@ const principals: readonly Row[] = [
     { caller: foreign, identity: [allowAll], key: [statement()] },
     "implicit deny",
   ],
-  ["K29 account root delegates to IAM", { key: [delegation], identity: [allowAll] }, "allowed"],
+  ["K29: account root delegates to IAM", { key: [delegation], identity: [allowAll] }, "allowed"],
   [
-    "K29 … past an attested statement",
+    "K29: … past an attested statement",
     { key: [delegation, statement(when("StringEquals", `${R}PCR0`, PCR0))], identity: [allowAll] },
     "allowed",
   ],
@@ -198,17 +204,17 @@ const principals: readonly Row[] = [
     "explicit deny",
   ],
   [
-    "K25 other account, both sides allow",
+    "K25: other account, both sides allow",
     { caller: foreign, key: [statement({ Principal: { AWS: foreign.principalArn } })], identity: [allowAll] },
     "allowed",
   ],
   [
-    "K25 other account, only the key's side",
+    "K25: other account, only the key's side",
     { caller: foreign, key: [statement({ Principal: "*" })] },
     "implicit deny",
   ],
   [
-    "K25 other account by its root",
+    "K25: other account by its root",
     { caller: foreign, key: [statement({ Principal: { AWS: OTHER } })], identity: [allowAll] },
     "allowed",
   ],
@@ -220,6 +226,11 @@ const principals: readonly Row[] = [
   [
     "NotPrincipal Deny that names the role only",
     { key: [statement(), statement({ Effect: "Deny", Principal: undefined, NotPrincipal: { AWS: ROLE } })] },
+    "explicit deny",
+  ],
+  [
+    "K25: NotPrincipal Deny that names account and role, not the session",
+    { key: [statement(), statement({ Effect: "Deny", Principal: undefined, NotPrincipal: { AWS: [ROLE, ROOT] } })] },
     "explicit deny",
   ],
   [
@@ -284,7 +295,7 @@ describe("authorize", () => {
     expect(ask(question).outcome).toBe(outcome);
   });
 
-  test("K29 AWS's clause names the side that lacks an Allow", () => {
+  test("K29: AWS's clause names the side that lacks an Allow", () => {
     expect(ask({ key: [delegation] }).because).toBe("because no identity-based policy allows the kms:Decrypt action");
     expect(ask({ key: [statement({ Effect: "Deny" })] }).because).toBe(
       "with an explicit deny in a resource-based policy",
