@@ -31,7 +31,11 @@ const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
 const DAY_MS = 86_400_000;
 const LIFETIME_DAYS = 90;
 
-export async function makeServerIdentity(hostNames: readonly string[]): Promise<ServerIdentity> {
+/** The certificate is good for the names, for `localhost` and for the addresses. */
+export async function makeServerIdentity(
+  hostNames: readonly string[],
+  addresses: readonly string[] = ["127.0.0.1"],
+): Promise<ServerIdentity> {
   const notBefore = new Date(Date.now() - DAY_MS);
   const notAfter = new Date(Date.now() + LIFETIME_DAYS * DAY_MS);
   const [ca, server] = await Promise.all([newKeyPair(), newKeyPair()]);
@@ -62,7 +66,7 @@ export async function makeServerIdentity(hostNames: readonly string[]): Promise<
       new SubjectAlternativeNameExtension([
         ...hostNames.map((value) => ({ type: "dns", value }) as const),
         { type: "dns", value: "localhost" },
-        { type: "ip", value: "127.0.0.1" },
+        ...addresses.map((value) => ({ type: "ip", value }) as const),
       ]),
     ],
   });

@@ -5,9 +5,9 @@
  */
 import { ConfigError } from "../../shared/errors/index.ts";
 import type { ControlHandlers } from "../../transport/control.ts";
+import { injectFault, invalid } from "./control-values.ts";
 import type { MockAccount, MockCredential } from "./directory.ts";
 import type { MockAws } from "./emulator.ts";
-import { FAULT_ANSWERS, type Fault } from "./kms/faults.ts";
 import type { MockAwsOptions } from "./options.ts";
 
 /** `MockAwsOptions` as JSON. */
@@ -49,7 +49,7 @@ export function mockAwsControl(start: (options: MockAwsOptions) => Promise<MockA
       if (typeof ms !== "number") throw invalid("ms", "a number of milliseconds", typeof ms);
       (await started()).setClockOffsetMs(ms);
     },
-    injectFault: async (params) => (await started()).injectFault(readFault(params)),
+    injectFault: async (params) => injectFault(await started(), params),
     trail: async () => (await started()).trail(),
     lastAttestationDocument: async () => {
       const document = (await started()).lastAttestationDocument();
@@ -96,17 +96,4 @@ function readRoots(value: unknown): readonly Uint8Array[] {
     if (typeof root !== "string") throw invalid("roots", "an array of base64 DER", typeof root);
     return Uint8Array.from(Buffer.from(root, "base64"));
   });
-}
-
-function readFault({ operation, answer, times }: Readonly<Record<string, unknown>>): Fault {
-  if (operation !== "Decrypt" && operation !== "GenerateDataKey")
-    throw invalid("operation", "Decrypt or GenerateDataKey", typeof operation);
-  const known = FAULT_ANSWERS.find((name) => name === answer);
-  if (!known) throw invalid("answer", FAULT_ANSWERS.join(", "), typeof answer);
-  if (typeof times !== "number") throw invalid("times", "a number", typeof times);
-  return { operation, answer: known, times };
-}
-
-function invalid(field: string, expected: string, actual: string): ConfigError {
-  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual });
 }

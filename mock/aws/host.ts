@@ -1,32 +1,41 @@
 /**
- * The HTTPS host: sockets, limits and deadlines around the front door. Binds to 127.0.0.1 only.
+ * The HTTPS host, or HTTP where it is asked for: sockets, limits and deadlines around the front door.
  *
- * A body above 1 MiB is refused when it announces itself or when it gets there, whichever is first, and the connection
- * is closed. The `Date` header tells the emulator's time, by which SDKs correct their clocks.
+ * On 127.0.0.1 unless an address is named. A body above 1 MiB is refused when it announces itself or when it gets
+ * there, whichever is first, and the connection is closed; so is one connection more than the limit, a handshake, head
+ * or body that takes too long. The `Date` header tells the time that signatures are judged by, by which SDKs correct their clocks.
  *
  * @module
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { ServerIdentity } from "./certificates.ts";
-import { serializationFault } from "./fault.ts";
+import { type AwsFault, serializationFault } from "./fault.ts";
 import { type Answer, answerFault, answerRequest, type FrontDoor } from "./front-door.ts";
 import type { Connection } from "./service.ts";
+import { gatherHeaders, type Parameter, type ReceivedRequest } from "./sigv4/canonical.ts";
 
 export const BODY_MAX_BYTES = 1_048_576;
 
 export interface HostOptions {
   readonly door: FrontDoor;
-  readonly identity: ServerIdentity;
+  /** Plain HTTP without it. */
+  readonly identity: ServerIdentity | undefined;
   readonly now: () => Date;
+  /** The time of clients at a time of the emulator; the same if absent. */
+  readonly clientTime?: (now: Date) => Date;
+  /** `127.0.0.1` but for who says otherwise. */
+  readonly listenOn: string;
   /** 0 takes any free one. */
   readonly port: number;
-  /** For the request line, headers and body together. */
+  /** For the handshake, and for the request line, headers and body together. */
   readonly requestTimeoutMs: number;
+  /** One more is closed as soon as it comes. */
+  readonly maxConnections: number;
   readonly onBug: (error: unknown) => void;
 }
 
@@ -35,20 +44,36 @@ export interface Host {
   close(): Promise<void>;
 }
 
+/** Longer than SDK clients keep an idle connection for reuse, so that they are the ones who close it. */
+const KEEP_ALIVE_MS = 20_000;
+
+/** After a refusal so much more is read and thrown away: a client that still writes can then read why. */
+const LINGER_MS = 1_000;
+
 export async function startHost(options: HostOptions): Promise<Host> {
-  const server = createServer(
-    {
-      key: options.identity.keyPem,
-      cert: options.identity.certificatePem,
-      minVersion: "TLSv1.2",
-      headersTimeout: options.requestTimeoutMs,
-      requestTimeout: options.requestTimeoutMs,
-      connectionsCheckingInterval: Math.ceil(options.requestTimeoutMs / 4),
-      maxHeaderSize: 16_384,
-    },
-    (request, response) => void serve(request, response, options).catch(options.onBug),
-  );
-  server.listen({ host: "127.0.0.1", port: options.port });
+  const limits = {
+    headersTimeout: options.requestTimeoutMs,
+    requestTimeout: options.requestTimeoutMs,
+    connectionsCheckingInterval: Math.ceil(options.requestTimeoutMs / 4),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: 16_384,
+  };
+  const { identity } = options;
+  const server: Server = identity
+    ? createServer({
+        ...{ key: identity.keyPem, cert: identity.certificatePem, minVersion: "TLSv1.2", ...limits },
+        handshakeTimeout: options.requestTimeoutMs,
+      })
+    : createPlainServer(limits);
+  server.maxConnections = options.maxConnections;
+  const answer = (request: IncomingMessage, response: ServerResponse): void =>
+    void serve(request, response, options).catch(options.onBug);
+  server.on("request", answer);
+  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    if (!announcesTooMuch(request)) response.writeContinue();
+    answer(request, response);
+  });
+  server.listen({ host: options.listenOn, port: options.port });
   await once(server, "listening");
   return { port: (server.address() as AddressInfo).port, close: () => close(server) };
 }
@@ -62,37 +87,68 @@ async function close(server: Server): Promise<void> {
 
 async function serve(request: IncomingMessage, response: ServerResponse, options: HostOptions): Promise<void> {
   const requestId = randomUUID();
+  const head = {
+    method: request.method ?? "",
+    target: request.url ?? "",
+    headers: gatherHeaders(headerPairs(request.rawHeaders)),
+  };
   const body = await readBody(request);
   if (body === "cut off") return;
   const now = options.now();
+  const clientTime = options.clientTime?.(now) ?? now;
   if (body === "too large") {
-    response.setHeader("connection", "close");
-    const fault = serializationFault(`the body has more than ${BODY_MAX_BYTES} bytes`);
-    return send(response, answerFault(fault), requestId, now);
+    refuse(request, response, {
+      fault: serializationFault(`the body has more than ${BODY_MAX_BYTES} bytes`),
+      head,
+      now: clientTime,
+    });
+    return;
   }
-  const received = {
-    method: request.method ?? "",
-    target: request.url ?? "",
-    headers: headerPairs(request.rawHeaders),
-    body,
-  };
-  const reception = { now, requestId, connection: connectionOf(request) };
-  send(response, await answerRequest(options.door, received, reception, options.onBug), requestId, now);
+  const reception = { now, clientTime, requestId, connection: connectionOf(request) };
+  send(response, await answerRequest(options.door, { ...head, body }, reception, options.onBug), requestId, clientTime);
+}
+
+interface Refusal {
+  readonly fault: AwsFault;
+  readonly head: Omit<ReceivedRequest, "body">;
+  readonly now: Date;
+}
+
+/** Answers while the body still comes, and closes: what is unread would otherwise reset the connection. */
+function refuse(request: IncomingMessage, response: ServerResponse, { fault, head, now }: Refusal): void {
+  const requestId = randomUUID();
+  const { socket } = request;
+  const answer = answerFault(fault, head, requestId);
+  const body = Buffer.from(answer.body);
+  const headers = { ...headersOf(answer, body.length, requestId, now), connection: "close" };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  response.detachSocket(socket);
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${answer.status} Bad Request\r\n${lines.join("")}\r\n`), body]));
+  request.resume();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 function send(response: ServerResponse, answer: Answer, requestId: string, now: Date): void {
   const body = Buffer.from(answer.body);
-  response.writeHead(answer.status, {
-    "content-type": "application/x-amz-json-1.1",
-    "content-length": body.length,
-    "x-amzn-requestid": requestId,
-    date: now.toUTCString(),
-  });
+  response.writeHead(answer.status, headersOf(answer, body.length, requestId, now));
   response.end(body);
 }
 
+function headersOf(answer: Answer, length: number, requestId: string, now: Date): Record<string, string> {
+  return {
+    "content-type": answer.contentType,
+    "content-length": String(length),
+    "x-amzn-requestid": requestId,
+    date: now.toUTCString(),
+  };
+}
+
+function announcesTooMuch(request: IncomingMessage): boolean {
+  return Number(request.headers["content-length"] ?? 0) > BODY_MAX_BYTES;
+}
+
 async function readBody(request: IncomingMessage): Promise<Uint8Array | "too large" | "cut off"> {
-  if (Number(request.headers["content-length"] ?? 0) > BODY_MAX_BYTES) return "too large";
+  if (announcesTooMuch(request)) return "too large";
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
@@ -105,10 +161,10 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array | "too lar
     if (request.complete) throw error;
     return "cut off"; // the client went away, or its time was up: nobody waits for an answer
   }
-  return Buffer.concat(chunks);
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
 
-function headerPairs(raw: readonly string[]): readonly (readonly [string, string])[] {
+function headerPairs(raw: readonly string[]): readonly Parameter[] {
   return raw.flatMap((name, i) => (i % 2 === 0 ? [[name, raw[i + 1] ?? ""] as const] : []));
 }
 

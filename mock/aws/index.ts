@@ -23,6 +23,10 @@ export type { FailedCondition, NearMiss, StatementReference } from "./iam/evalua
 export type { PolicyDocument, PolicyStatement } from "./iam/policy.ts";
 export type { Fault, FaultAnswer, FaultOperation } from "./kms/faults.ts";
 export type { MockAwsOptions } from "./options.ts";
+export type { Seedable, SeededCredentials, SeedOutcome } from "./seed.ts";
+export { loadSeed } from "./seed.ts";
+export type { MockAwsSeed, SeedAccount, SeedKey, SeedPrincipal, SeedReplica, SeedRoot } from "./seed-file.ts";
+export type { MockAwsStatus } from "./status.ts";
 export type { AttestationOutcome, CloudTrailEvent, Explanation, TrailRecord } from "./trail.ts";
 
 /**

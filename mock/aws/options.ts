@@ -3,12 +3,16 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { ConfigError } from "../../shared/errors/index.ts";
 import type { MockAccount } from "./directory.ts";
+import type { MockKmsOptions } from "./kms/state.ts";
+import { isRegion } from "./partition.ts";
+import type { StateOption } from "./state-option.ts";
 
 export interface MockAwsOptions {
   readonly accounts: readonly MockAccount[];
-  /** E.g. `["eu-central-1"]`. */
+  /** E.g. `["eu-central-1"]`; of any partition. */
   readonly regions: readonly string[];
   /** DER. The roots that attestation documents may start at; with none, every document is refused. */
   readonly attestationRoots: readonly Uint8Array[];
@@ -17,12 +21,39 @@ export interface MockAwsOptions {
    * report, and the default.
    */
   readonly maxDocumentAgeMs?: number;
+  /** How far a client's clock may be off, either way, in milliseconds; AWS's five minutes if absent. */
+  readonly maxClockSkewMs?: number;
   /** The emulator's time; the machine's if absent. TLS certificates follow the machine's in any case. */
   readonly now?: () => Date;
   /** Any free one if absent. */
   readonly port?: number;
+  /** Plain HTTP if false; HTTPS if absent. */
+  readonly tls?: boolean;
+  /** An IP address other than 127.0.0.1: who reaches it there holds every key of this AWS. */
+  readonly dangerouslyListenOn?: string;
   /** How long a client may take to send a request, in milliseconds; 15 000 if absent. */
   readonly requestTimeoutMs?: number;
+  /** Open connections; one more is closed at once. 1 000 if absent. */
+  readonly maxConnections?: number;
+  /** Live sessions that STS has made; one more is refused as throttled. 20 000 if absent. */
+  readonly maxSessions?: number;
+  readonly kms?: MockKmsOptions;
+  /** Where keys, aliases, grants and sessions outlive the process; in memory only if absent. */
+  readonly state?: StateOption;
+}
+
+/** The options with defaults in place. */
+export interface MockAwsSettings extends Required<Omit<MockAwsOptions, "dangerouslyListenOn" | "state">> {
+  readonly state: StateOption | undefined;
+  readonly listenOn: string;
+}
+
+export const LOOPBACK = "127.0.0.1";
+
+/** The host of a URL for a client on this machine, whatever the server listens on. */
+export function reachableAt(listenOn: string): string {
+  if (listenOn === "0.0.0.0" || listenOn === "::") return LOOPBACK;
+  return isIP(listenOn) === 6 ? `[${listenOn}]` : listenOn;
 }
 
 /** Mock mode holds no secret that is worth one, and must never stand where real ones are. */
@@ -36,16 +67,24 @@ export function refuseProduction(nodeEnv: string | undefined): void {
 }
 
 /** The same options with defaults in place, read once. @throws {ConfigError} */
-export function readOptions(options: MockAwsOptions): Required<MockAwsOptions> {
+export function readOptions(options: MockAwsOptions): MockAwsSettings {
   const { accounts, regions, attestationRoots, maxDocumentAgeMs = 300_000, requestTimeoutMs = 15_000 } = options;
-  const { now = () => new Date(), port = 0 } = options;
+  const { now = () => new Date(), port = 0, tls = true, dangerouslyListenOn: listenOn = LOOPBACK } = options;
+  const { maxClockSkewMs = 300_000, maxConnections = 1_000, maxSessions = 20_000, kms = {}, state } = options;
   for (const [i, region] of regions.entries())
-    demand(/^[a-z]{2}(-[a-z]+)+-\d$/.test(region), `regions[${i}]`, "a region like eu-central-1", "another form");
+    demand(isRegion(region), `regions[${i}]`, "a region like eu-central-1", "another form");
   demand(regions.length > 0, "regions", "at least one region", "empty");
-  demand(Number.isFinite(maxDocumentAgeMs) && maxDocumentAgeMs > 0, "maxDocumentAgeMs", "above 0", "not");
-  demand(Number.isFinite(requestTimeoutMs) && requestTimeoutMs > 0, "requestTimeoutMs", "above 0", "not");
+  for (const [field, value] of Object.entries({ maxDocumentAgeMs, maxClockSkewMs, requestTimeoutMs }))
+    demand(Number.isFinite(value) && value > 0, field, "above 0", "not");
+  for (const [field, value] of Object.entries({ maxConnections, maxSessions }))
+    demand(Number.isSafeInteger(value) && value > 0, field, "an integer above 0", "not");
   demand(Number.isInteger(port) && port >= 0 && port < 65_536, "port", "0 to 65535", "not");
-  return { accounts, regions, attestationRoots, maxDocumentAgeMs, now, port, requestTimeoutMs };
+  demand(typeof tls === "boolean", "tls", "a boolean", typeof tls);
+  demand(isIP(listenOn) !== 0, "dangerouslyListenOn", "an IP address", "another form");
+  return {
+    ...{ accounts, regions, attestationRoots, maxDocumentAgeMs, maxClockSkewMs, now, port, tls, listenOn },
+    ...{ requestTimeoutMs, maxConnections, maxSessions, kms, state },
+  };
 }
 
 function demand(holds: boolean, field: string, expected: string, actual: string): void {

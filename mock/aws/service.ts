@@ -1,18 +1,25 @@
 /**
- * What every emulated service is: named operations over JSON, asked by an authenticated caller.
+ * What every emulated service is: named operations, asked by a caller over one of AWS's protocols.
+ *
+ *   awsJson1_1   KMS, Secrets Manager, SSM, Logs: `X-Amz-Target: <prefix>.<operation>`, JSON both ways
+ *   awsQuery     STS: `Action` and `Version` in a form, XML back; the input is read by the service's model
  *
  * A service is pure but for its own state: the time, the caller and the connection's facts come with the call. It
- * answers with JSON or throws an `AwsFault`; the front door does signatures, bytes and HTTP.
+ * answers with JSON or throws an `AwsFault`; the front door does signatures, bytes, XML and HTTP.
  *
  * @module
  */
 import type { NamedPolicy } from "./iam/authorize.ts";
 import type { Caller } from "./iam/principal.ts";
 import type { JsonObject } from "./json.ts";
+import type { ServiceModel } from "./model/service-model.ts";
 
 /** A caller and what hangs on it. */
 export interface AuthenticatedCaller extends Caller {
   readonly identityPolicies: readonly NamedPolicy[];
+  readonly permissionsBoundary?: NamedPolicy;
+  /** Absent: the session was made without any. */
+  readonly sessionPolicies?: readonly NamedPolicy[];
 }
 
 /** What is known of the connection; for the audit trail. */
@@ -20,26 +27,45 @@ export interface Connection {
   readonly sourceIp: string;
   readonly userAgent: string;
   readonly host: string;
+  /** Empty over plain HTTP. */
   readonly tlsVersion: string;
   readonly cipherSuite: string;
 }
 
-export interface ServiceCall {
+export interface AnonymousCall {
   readonly operation: string;
   readonly input: JsonObject;
-  readonly caller: AuthenticatedCaller;
   readonly region: string;
   readonly now: Date;
   readonly requestId: string;
   readonly connection: Connection;
 }
 
+export interface ServiceCall extends AnonymousCall {
+  readonly caller: AuthenticatedCaller;
+}
+
+export type ServiceProtocol =
+  | {
+      readonly kind: "awsJson1_1";
+      /** First part of `X-Amz-Target`. */
+      readonly targetPrefix: string;
+    }
+  | { readonly kind: "awsQuery"; readonly model: ServiceModel };
+
 export interface Service {
-  /** First part of `X-Amz-Target`. */
-  readonly targetPrefix: string;
-  /** Service name in the credential scope. */
+  /** Name in the credential scope, and first part of its host names. */
   readonly signingName: string;
+  readonly protocol: ServiceProtocol;
   readonly operations: ReadonlySet<string>;
+  /** Whether a signature may stand in the query instead of a header. */
+  readonly isPresignable: boolean;
   /** @throws {AwsFault} */
   handle(call: ServiceCall): Promise<JsonObject>;
+  /** Operations whose requests bear no signature, since they bring another proof. */
+  readonly anonymous?: {
+    readonly operations: ReadonlySet<string>;
+    /** @throws {AwsFault} */
+    handle(call: AnonymousCall): Promise<JsonObject>;
+  };
 }

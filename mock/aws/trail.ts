@@ -3,7 +3,7 @@
  *
  * The event holds what CloudTrail holds and nothing else: no plaintext, no ciphertext, no attestation document. The
  * explanation stands beside it and is the emulator's own; real AWS gives none. A successful call on another account's
- * key is recorded for both accounts, with one `sharedEventID`.
+ * key is recorded for both accounts, with one `sharedEventID`; the owner's event names the other account and no more.
  *
  * Source: CloudTrail User Guide, "Record contents"; KMS Developer Guide, "Logging AWS KMS API calls".
  *
@@ -13,7 +13,8 @@ import { randomUUID } from "node:crypto";
 import type { AwsFault } from "./fault.ts";
 import type { Decision } from "./iam/authorize.ts";
 import type { JsonObject } from "./json.ts";
-import type { ServiceCall } from "./service.ts";
+import type { Connection, ServiceCall } from "./service.ts";
+import { invokingService, userIdentityOf } from "./trail-identity.ts";
 
 export interface CloudTrailEvent {
   readonly eventVersion: "1.11";
@@ -39,7 +40,8 @@ export interface CloudTrailEvent {
   readonly recipientAccountId: string;
   readonly sharedEventID?: string;
   readonly eventCategory: "Management";
-  readonly tlsDetails: JsonObject;
+  /** Absent over plain HTTP, and where a service called. */
+  readonly tlsDetails?: JsonObject;
 }
 
 /** What became of the attestation document in a request. */
@@ -96,24 +98,26 @@ export function recordsOf(
   audit: Audit,
   fault: AwsFault | undefined,
 ): readonly TrailRecord[] {
-  const denied = fault?.error === "AccessDeniedException";
-  const owner = audit.resource?.accountId ?? call.caller.accountId;
-  const accounts = fault ? [call.caller.accountId] : [...new Set([call.caller.accountId, owner])];
+  const { caller, connection } = call;
+  const isDenied = fault?.error === "AccessDeniedException" || fault?.error === "AccessDenied";
+  const owner = audit.resource?.accountId ?? caller.accountId;
+  const accounts = fault ? [caller.accountId] : [...new Set([caller.accountId, owner])];
   const shared = accounts.length > 1 ? { sharedEventID: randomUUID() } : {};
   const { decision, attestation } = audit;
   const summary = summarize(fault, audit);
+  const service = invokingService(caller);
   return accounts.map((recipientAccountId) => ({
     event: {
       eventVersion: "1.11",
-      userIdentity: identityOf(call),
+      userIdentity: userIdentityOf(caller, recipientAccountId),
       eventTime: `${call.now.toISOString().slice(0, 19)}Z`,
       eventSource,
       eventName: call.operation,
       awsRegion: call.region,
-      sourceIPAddress: call.connection.sourceIp,
-      userAgent: call.connection.userAgent,
-      ...(fault ? { errorCode: denied ? "AccessDenied" : fault.error, errorMessage: fault.message } : {}),
-      requestParameters: denied ? null : audit.requestParameters,
+      sourceIPAddress: service ?? connection.sourceIp,
+      userAgent: service ?? connection.userAgent,
+      ...(fault ? { errorCode: isDenied ? "AccessDenied" : fault.error, errorMessage: fault.message } : {}),
+      requestParameters: isDenied ? null : audit.requestParameters,
       responseElements: fault ? null : audit.responseElements,
       ...(audit.additionalEventData && !fault ? { additionalEventData: audit.additionalEventData } : {}),
       requestID: call.requestId,
@@ -125,14 +129,14 @@ export function recordsOf(
       recipientAccountId,
       ...shared,
       eventCategory: "Management",
-      tlsDetails: {
-        tlsVersion: call.connection.tlsVersion,
-        cipherSuite: call.connection.cipherSuite,
-        clientProvidedHostHeader: call.connection.host,
-      },
+      ...(connection.tlsVersion === "" || service !== undefined ? {} : { tlsDetails: tlsDetailsOf(connection) }),
     },
     explanation: { summary, attestation, ...(decision ? { decision } : {}) },
   }));
+}
+
+function tlsDetailsOf({ tlsVersion, cipherSuite, host }: Connection): JsonObject {
+  return { tlsVersion, cipherSuite, clientProvidedHostHeader: host };
 }
 
 function summarize(fault: AwsFault | undefined, { attestation, decision }: Audit): string {
@@ -140,12 +144,4 @@ function summarize(fault: AwsFault | undefined, { attestation, decision }: Audit
   if (decision && decision.outcome !== "allowed") return decision.summary;
   if (fault) return `${fault.error}${fault.message === "" ? "" : `: ${fault.message}`}`;
   return decision?.summary ?? "done";
-}
-
-function identityOf({ caller }: ServiceCall): JsonObject {
-  const { accountId, type, name, principalArn, arn, accessKeyId } = caller;
-  const common = { arn, accountId, accessKeyId };
-  if (type === "user") return { type: "IAMUser", ...common, userName: name };
-  const sessionIssuer = { type: "Role", arn: principalArn, accountId, userName: name };
-  return { type: "AssumedRole", ...common, sessionContext: { sessionIssuer } };
 }

@@ -129,7 +129,9 @@ describe("control", () => {
   test.each([
     ["setAttestationRoots", { roots: "AAAA" }],
     ["setClockOffset", { ms: "1" }],
-    ["injectFault", { operation: "Encrypt", answer: "throttle", times: 1 }],
+    ["injectFault", { operation: "Encrypt", answer: "plaintext", times: 1 }],
+    ["injectFault", { operation: "Decrypt", answer: "latency", times: 1, latencyMs: "1" }],
+    ["injectFault", { operation: 7, answer: "throttle", times: 1 }],
     ["injectFault", { operation: "Decrypt", answer: "kindness", times: 1 }],
   ])("%s %o → refused", async (method, params) => {
     const { accounts, regions } = options();

@@ -9,9 +9,10 @@ import { Agent } from "node:https";
 import { KMSClient } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { newCredentials } from "../../mock/aws/credentials.ts";
-import { type AuthenticateDocument, type MockAws, startEmulator } from "../../mock/aws/emulator.ts";
+import { type MockAws, startEmulator } from "../../mock/aws/emulator.ts";
 import type { PolicyDocument } from "../../mock/aws/iam/policy.ts";
 import type { MockAwsOptions } from "../../mock/aws/options.ts";
+import type { AuthenticateDocument } from "../../mock/aws/trust.ts";
 import { fromHex, utf8 } from "../../shared/bytes.ts";
 import { AttestationError } from "../../shared/errors/index.ts";
 
