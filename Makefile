@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-eif bench-emulated bench-peers clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-aws bench-eif bench-emulated bench-peers aws-clients clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ test/guest/peer/node_modules/.stamp: test/guest/peer/package-lock.json
 
 bench-emulated: node_modules/.built test/guest/peer/node_modules/.stamp ## vsock and /dev/nsm in a guest, beside plain C and node-vsock; some minutes
 	folder=$$(emulator/build.sh) && CLOISTER_EMULATOR=$$folder node dist/bench/guest/run.js $(BENCH_FLAGS)
+
+bench-aws: node_modules/.built ## the mock KMS beside a bare HTTPS server and, where MOTO names a moto_server, beside moto
+	node dist/bench/aws/run.js $(MOTO)
+
+aws-clients: ## the AWS CLI and boto3, pinned, for the tests that drive the mock AWS with them
+	test/mock-aws/clients/install.sh $(CACHE)/aws-clients
 
 $(CACHE)/peers/.stamp: Makefile
 	$(FETCH) $(PEERS)

@@ -30,6 +30,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "enclave list": async () => (await import("./commands/enclave-list.ts")).enclaveList,
   "enclave describe": async () => (await import("./commands/enclave-describe.ts")).enclaveDescribe,
   "enclave console": async () => (await import("./commands/enclave-console.ts")).enclaveConsole,
+  "aws up": async () => (await import("./commands/aws-up.ts")).awsUp,
+  "aws status": async () => (await import("./commands/aws-status.ts")).awsStatus,
+  "aws explain": async () => (await import("./commands/aws-explain.ts")).awsExplain,
+  "aws trail": async () => (await import("./commands/aws-trail.ts")).awsTrail,
+  "aws seed": async () => (await import("./commands/aws-seed.ts")).awsSeed,
+  "aws clock": async () => (await import("./commands/aws-clock.ts")).awsClock,
   "enclave terminate": async () => (await import("./commands/enclave-terminate.ts")).enclaveTerminate,
 };
 
@@ -49,6 +55,8 @@ const USAGE = `usage: cloister <command> [options]
   cloister eif extract FILE FOLDER                     each section into a file
   cloister enclave run FILE --platform P               start an image: nitro, emulated or mock
   cloister enclave list --platform P                   and describe, console, terminate ID
+  cloister aws up                                      a local AWS that enforces attestation; --seed FILE, --env FILE
+  cloister aws status                                  and explain, trail, seed FILE, clock advance 30d
 
   --help with a command explains it; --version; --debug shows the stack of an error
   exit codes: 0 accepted, 1 bug, 2 usage, 3 not authentic, 4 refused by policy, 5 unreachable, 6 host lacks something`;

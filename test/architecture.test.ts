@@ -110,6 +110,7 @@ const CLOCKS_IN_SHARED: readonly string[] = [
 ].sort();
 
 const ENVIRONMENT_READERS: readonly string[] = [
+  "cli/commands/aws-control.ts", // where the control socket is
   "cli/commands/enclave-launcher.ts", // PATH for nitro-cli, and the XDG folders
   "cli/main.ts", // the command line
   "cli/terminal.ts", // NO_COLOR

@@ -34,6 +34,7 @@ export function serveControl(input: Readable, output: Writable, handlers: Contro
   const lines = createInterface({ input });
   const tell = (reply: object): void => void output.write(`${JSON.stringify(reply)}\n`);
   lines.on("line", (line) => void answer(line, handlers).then(tell, () => input.destroy()));
+  lines.on("error", () => input.destroy()); // a socket whose other end is gone
   lines.on("close", onEnd);
 }
 
@@ -66,6 +67,7 @@ export class ControlClient {
     this.#output = output;
     createInterface({ input })
       .on("line", (line) => this.#settle(line))
+      .on("error", (error) => this.fail(error))
       .once("close", () => this.fail(new Error("the process has ended")));
     output.on("error", (error) => this.fail(error));
   }

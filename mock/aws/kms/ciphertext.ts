@@ -18,6 +18,8 @@ import { contextConstructed, contextPrimitive, element, objectIdentifier, smallI
 export type EncryptionContext = Readonly<Record<string, string>>;
 
 const HEADER = Uint8Array.of(0x01, 0x02, 0x02, 0x00, 0x78);
+/** What stands behind a custom key store's frame; KMS's own is not known. */
+const STORED_HEADER = Uint8Array.of(0x01, 0x02, 0x02, 0x00, 0x7c);
 const IDENTIFIER_BYTES = 32;
 const NONCE_BYTES = 16;
 const IV_BYTES = 12;
@@ -28,7 +30,9 @@ const MESSAGE_AT = NONCE_AT + NONCE_BYTES + 4;
 
 /** The 32 bytes that stand for key and material in a blob; nothing if it is no blob of this form. */
 export function readMaterialIdentifier(blob: Uint8Array): Uint8Array | undefined {
-  if (blob.length <= MESSAGE_AT || !equalBytes(blob.subarray(0, HEADER.length), HEADER)) return undefined;
+  if (blob.length <= MESSAGE_AT) return undefined;
+  const header = blob.subarray(0, HEADER.length);
+  if (!equalBytes(header, HEADER) && !equalBytes(header, STORED_HEADER)) return undefined;
   return blob.slice(HEADER.length, HEADER.length + IDENTIFIER_BYTES);
 }
 
@@ -37,6 +41,18 @@ export interface MaterialReference {
   readonly material: Uint8Array;
   /** 32 bytes that stand for it in a blob. */
   readonly identifier: Uint8Array;
+}
+
+/** The blob of a custom key store in KMS's frame: its own header, then what stands for the key. */
+export function storedBlob(identifier: Uint8Array, blob: Uint8Array): Uint8Array {
+  return concat(STORED_HEADER, identifier, blob);
+}
+
+/** What the store made; nothing if it is no blob of a store. */
+export function readStoredBlob(blob: Uint8Array): Uint8Array | undefined {
+  const start = STORED_HEADER.length + IDENTIFIER_BYTES;
+  if (blob.length <= start || !equalBytes(blob.subarray(0, STORED_HEADER.length), STORED_HEADER)) return undefined;
+  return blob.slice(start);
 }
 
 export function encryptBlob(
@@ -60,14 +76,13 @@ export function decryptBlob(
   const nonce = blob.subarray(NONCE_AT, NONCE_AT + NONCE_BYTES);
   const message = blob.subarray(MESSAGE_AT);
   // Written again from its variable parts and compared: no reader, and no byte that is not accounted for.
-  for (const sealedBytes of candidates(message.length)) {
-    const sealed = message.subarray(message.length - sealedBytes);
-    const ivEnd = message.length - sealedBytes - headBytes(sealedBytes) - 3;
-    const iv = message.subarray(ivEnd - IV_BYTES, ivEnd);
-    if (equalBytes(frame(identifier, nonce, encryptedData(iv, sealed)), blob))
-      return openSealed(deriveKey(material, nonce), iv, sealed, context);
-  }
-  return undefined;
+  const sealedBytes = sealedBytesOf(message.length);
+  if (sealedBytes === undefined) return undefined;
+  const sealed = message.subarray(message.length - sealedBytes);
+  const ivEnd = message.length - sealedBytes - headBytes(sealedBytes) - 3;
+  const iv = message.subarray(ivEnd - IV_BYTES, ivEnd);
+  if (!equalBytes(frame(identifier, nonce, encryptedData(iv, sealed)), blob)) return undefined;
+  return openSealed(deriveKey(material, nonce), iv, sealed, context);
 }
 
 function openSealed(
@@ -87,16 +102,28 @@ function openSealed(
   return Uint8Array.from(opened.subarray(INNER.length));
 }
 
-/** The content lengths that a message of this size can have: its five outer heads have two to four bytes each. */
-function candidates(messageBytes: number): readonly number[] {
-  const fixed = encryptedData(new Uint8Array(IV_BYTES), new Uint8Array(0)).length;
-  return Array.from({ length: 11 }, (_, extra) => messageBytes - fixed - extra).filter(
-    (bytes) => bytes >= INNER.length + TAG_BYTES,
-  );
+/** How long the sealed content is in a message of this size; nothing if no content makes such a message. */
+function sealedBytesOf(messageBytes: number): number | undefined {
+  // The five outer heads have two to four bytes each.
+  for (let extra = 0; extra <= 10; extra++) {
+    const bytes = messageBytes - EMPTY_MESSAGE_BYTES - extra;
+    if (bytes >= INNER.length + TAG_BYTES && messageBytesOf(bytes) === messageBytes) return bytes;
+  }
+  return undefined;
 }
 
+/** The length of `encryptedData`, without making it: each head grows with what it holds. */
+function messageBytesOf(sealedBytes: number): number {
+  const content = CONTENT_HEAD_BYTES + headBytes(sealedBytes) + sealedBytes;
+  const data = 3 + headBytes(content) + content;
+  const explicit = headBytes(data) + data;
+  const message = MESSAGE_HEAD_BYTES + headBytes(explicit) + explicit;
+  return headBytes(message) + message;
+}
+
+/** Tag and length of a value. */
 function headBytes(contentBytes: number): number {
-  return element(TAG.octetString, new Uint8Array(contentBytes)).length - contentBytes;
+  return contentBytes < 0x80 ? 2 : contentBytes < 0x100 ? 3 : contentBytes < 0x10000 ? 4 : 5;
 }
 
 function frame(identifier: Uint8Array, nonce: Uint8Array, message: Uint8Array): Uint8Array {
@@ -105,20 +132,24 @@ function frame(identifier: Uint8Array, nonce: Uint8Array, message: Uint8Array): 
   return concat(HEADER, identifier, Uint8Array.of(1), nonce, length, message);
 }
 
+const DATA = objectIdentifier("1.2.840.113549.1.7.1");
+const ENCRYPTED_DATA = objectIdentifier("1.2.840.113549.1.7.6");
+const AES_256_GCM = objectIdentifier("2.16.840.1.101.3.4.1.46");
+const VERSION = smallInteger(0);
+const TAG_LENGTH = smallInteger(TAG_BYTES);
+const MESSAGE_HEAD_BYTES = ENCRYPTED_DATA.length;
+/** Content type and algorithm, before the sealed content. */
+const CONTENT_HEAD_BYTES = DATA.length + gcmAlgorithm(new Uint8Array(IV_BYTES)).length;
+const EMPTY_MESSAGE_BYTES = encryptedData(new Uint8Array(IV_BYTES), new Uint8Array(0)).length;
+
+function gcmAlgorithm(iv: Uint8Array): Uint8Array {
+  return element(TAG.sequence, AES_256_GCM, element(TAG.sequence, element(TAG.octetString, iv), TAG_LENGTH));
+}
+
 function encryptedData(iv: Uint8Array, sealed: Uint8Array): Uint8Array {
-  const parameters = element(TAG.sequence, element(TAG.octetString, iv), smallInteger(TAG_BYTES));
-  const algorithm = element(TAG.sequence, objectIdentifier("2.16.840.1.101.3.4.1.46"), parameters);
-  const content = element(
-    TAG.sequence,
-    objectIdentifier("1.2.840.113549.1.7.1"),
-    algorithm,
-    element(contextPrimitive(0), sealed),
-  );
-  return element(
-    TAG.sequence,
-    objectIdentifier("1.2.840.113549.1.7.6"),
-    element(contextConstructed(0), element(TAG.sequence, smallInteger(0), content)),
-  );
+  const content = element(TAG.sequence, DATA, gcmAlgorithm(iv), element(contextPrimitive(0), sealed));
+  const data = element(TAG.sequence, VERSION, content);
+  return element(TAG.sequence, ENCRYPTED_DATA, element(contextConstructed(0), data));
 }
 
 /** Counter mode with one block: the nonce separates the keys of two ciphertexts. */

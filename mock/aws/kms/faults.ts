@@ -1,18 +1,33 @@
 /**
- * Plays an evil or a busy KMS behind valid TLS: answers that a careful client must refuse, or wait out.
+ * Plays a busy, a broken or an evil KMS behind valid TLS: what a careful client must wait out or refuse.
  *
- * Faults are queued by operation and used up in order. All but `throttle` are played on answers that carry
- * CiphertextForRecipient, and wait for one.
+ *   latency           the call waits before it is served
+ *   connection-cut    the call is served, and its answer ends after `afterBytes`
+ *   throttle, internal-error, service-unavailable
+ *   all others        spoil an answer that carries CiphertextForRecipient, and wait for one: `faults/`
+ *
+ * Faults are queued by operation and used up in order; one of each kind can meet in one call.
  *
  * @module
  */
-import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AwsFault } from "../fault.ts";
-import type { JsonObject } from "../json.ts";
-import { type KmsKey, keyArn } from "./keys.ts";
-import type { RecipientKeys } from "./recipient-message.ts";
+import { readServiceModel } from "../model/service-model.ts";
+import { ANSWER_FAULTS } from "./faults/answer.ts";
+import { throttled } from "./quotas.ts";
+
+/** A fault of the message by its row in the table, `M04`, or by its name, `M04-two-recipients`. */
+export type MessageFault = `M${number}` | `M${number}-${string}`;
 
 export type FaultAnswer =
+  /** ThrottlingException. */
+  | "throttle"
+  /** KMSInternalException, 500. */
+  | "internal-error"
+  /** ServiceUnavailable, 503. */
+  | "service-unavailable"
+  | "latency"
+  | "connection-cut"
   /** Carries Plaintext beside CiphertextForRecipient. */
   | "plaintext"
   /** Names another key. */
@@ -21,70 +36,151 @@ export type FaultAnswer =
   | "cms-for-another-key"
   /** The message opens with the right key and names another. */
   | "cms-foreign-recipient-id"
-  /** ThrottlingException. */
-  | "throttle";
+  | MessageFault;
 
-export const FAULT_ANSWERS: readonly FaultAnswer[] = [
-  "plaintext",
-  "foreign-key-id",
-  "cms-for-another-key",
-  "cms-foreign-recipient-id",
-  "throttle",
-];
-
-export type FaultOperation = "Decrypt" | "GenerateDataKey";
+/** The name of an operation, or `*` for any. */
+export type FaultOperation = string;
 
 export interface Fault {
   readonly operation: FaultOperation;
   readonly answer: FaultAnswer;
   /** How many answers it spoils. */
   readonly times: number;
+  /** With `latency`: 1 to 600 000. */
+  readonly latencyMs?: number;
+  /** With `connection-cut`: bytes of the HTTP answer that still go out; none if absent. */
+  readonly afterBytes?: number;
 }
 
-export class FaultQueue {
-  readonly #queue: { operation: string; answer: FaultAnswer; left: number }[] = [];
+const REFUSALS: Readonly<Record<string, () => AwsFault>> = {
+  throttle: throttled,
+  "internal-error": () => new AwsFault("KMSInternalException", "", 500),
+  "service-unavailable": () => new AwsFault("ServiceUnavailable", "", 503),
+};
+const LATENCY_MAX_MS = 600_000;
+const { operations: OPERATIONS } = readServiceModel(import.meta.url);
+const RECIPIENT_OPERATIONS = [
+  "Decrypt",
+  "DeriveSharedSecret",
+  "GenerateDataKey",
+  "GenerateDataKeyPair",
+  "GenerateRandom",
+];
 
-  /** @throws {RangeError} `times` is not a positive integer */
-  inject({ operation, answer, times }: Fault): void {
-    if (!Number.isSafeInteger(times) || times < 1) throw new RangeError(`times must be at least 1, got ${times}`);
-    this.#queue.push({ operation, answer, left: times });
+/** Every name that a fault can be asked for by; the ids of rows are among them. */
+export const FAULT_ANSWERS: readonly FaultAnswer[] = [
+  ...Object.keys(REFUSALS),
+  ...["latency", "connection-cut"],
+  ...new Set(ANSWER_FAULTS.flatMap((name) => (/^M\d\d-/.test(name) ? [name.slice(0, 3), name] : [name]))),
+] as FaultAnswer[]; // names are data, and each is of the form that the type says
+
+/** What is known of a call when it comes, and where its answer can be cut. */
+export interface PlayedCall {
+  readonly operation: string;
+  readonly connection: {
+    /** Lets so many bytes of the HTTP answer out and closes the connection; where the host can. */
+    readonly cutAfter?: (bytes: number) => void;
+  };
+}
+
+interface Queued {
+  readonly operation: string;
+  /** Played in turn. */
+  readonly names: readonly string[];
+  readonly latencyMs: number;
+  readonly afterBytes: number;
+  readonly times: number;
+  played: number;
+}
+
+type Due = Pick<Queued, "latencyMs" | "afterBytes"> & { readonly name: string };
+
+export class FaultQueue implements Disposable {
+  readonly #ended = new AbortController();
+  #queue: Queued[] = [];
+  #earlier: Uint8Array | undefined;
+
+  /** @throws {RangeError} there is no such operation or fault, or it never comes with that operation, or a number */
+  inject(fault: Fault): void {
+    const { operation, answer, times, latencyMs = 0, afterBytes = 0 } = fault;
+    const names = ANSWER_FAULTS.filter((name) => name === answer || name.startsWith(`${answer}-`));
+    const isOfAnswers = names.length > 0;
+    const offered = isOfAnswers ? RECIPIENT_OPERATIONS : Object.keys(OPERATIONS);
+    demand(FAULT_ANSWERS.includes(answer), `no fault is called ${answer}`);
+    demand(operation === "*" || offered.includes(operation), `${answer} never comes with ${operation}`);
+    demand(isCount(times, 1), `times must be at least 1, got ${times}`);
+    demand(isCount(afterBytes, 0), `afterBytes must be at least 0, got ${afterBytes}`);
+    const isLatency = answer === "latency";
+    const isLatencyKnown = isLatency ? isCount(latencyMs, 1) && latencyMs <= LATENCY_MAX_MS : latencyMs === 0;
+    demand(isLatencyKnown, `latencyMs goes with latency and is 1 to ${LATENCY_MAX_MS}, got ${latencyMs}`);
+    const played = { names: isOfAnswers ? names : [answer], played: 0 };
+    this.#queue.push({ operation, times, latencyMs, afterBytes, ...played });
   }
 
-  /** @throws {AwsFault} `ThrottlingException` when one is due */
+  /** Drops what is still due. */
+  clear(): void {
+    this.#queue = [];
+    this.#earlier = undefined;
+  }
+
+  /** Before a call is served. @throws {AwsFault} `ThrottlingException`, `KMSInternalException`, `ServiceUnavailable` */
+  async play({ operation, connection }: PlayedCall): Promise<void> {
+    const latency = this.#take(operation, (name) => name === "latency");
+    if (latency) await this.#wait(latency.latencyMs);
+    const cut = this.#take(operation, (name) => name === "connection-cut");
+    if (cut) connection.cutAfter?.(cut.afterBytes);
+    this.throttle(operation);
+  }
+
+  /** @throws {AwsFault} as `play`, without what needs a connection */
   throttle(operation: string): void {
-    if (this.#take(operation, (answer) => answer === "throttle"))
-      throw new AwsFault(
-        "ThrottlingException",
-        "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
-      );
+    const refusal = this.#take(operation, (name) => Object.hasOwn(REFUSALS, name));
+    if (refusal) throw REFUSALS[refusal.name]?.();
   }
 
   /** The fault to play on an answer for a recipient, if one is due. */
-  forRecipient(operation: string): FaultAnswer | undefined {
-    return this.#take(operation, (answer) => answer !== "throttle");
+  forRecipient(operation: string): string | undefined {
+    const isDue = (name: string): boolean =>
+      ANSWER_FAULTS.includes(name) && (name !== "M28" || this.#earlier !== undefined);
+    return this.#take(operation, isDue)?.name;
   }
 
-  #take(operation: string, wanted: (answer: FaultAnswer) => boolean): FaultAnswer | undefined {
-    const index = this.#queue.findIndex((fault) => fault.operation === operation && wanted(fault.answer));
-    const fault = this.#queue[index];
-    if (!fault) return undefined;
-    fault.left--;
-    if (fault.left === 0) this.#queue.splice(index, 1);
-    return fault.answer;
+  /** The message of an honest answer, for a replay. */
+  get earlier(): Uint8Array | undefined {
+    return this.#earlier;
+  }
+
+  remember(message: Uint8Array): void {
+    this.#earlier = message;
+  }
+
+  /** Ends the calls that wait. */
+  [Symbol.dispose](): void {
+    this.#ended.abort();
+  }
+
+  #take(operation: string, isWanted: (name: string) => boolean): Due | undefined {
+    for (const fault of this.#queue) {
+      const name = fault.names[fault.played % fault.names.length];
+      if (name === undefined || !isWanted(name) || !["*", operation].includes(fault.operation)) continue;
+      fault.played++;
+      if (fault.played === fault.times) this.#queue = this.#queue.filter((queued) => queued !== fault);
+      return { ...fault, name };
+    }
+    return undefined;
+  }
+
+  async #wait(latencyMs: number): Promise<void> {
+    const { signal } = this.#ended;
+    const isOver = await sleep(latencyMs, false, { signal }).catch(() => true); // aborted: nobody waits for the answer
+    if (isOver) throw REFUSALS["service-unavailable"]?.();
   }
 }
 
-/** To which key the message goes, and by which it is named. */
-export function recipientKeysUnder(fault: FaultAnswer | undefined, publicKey: Uint8Array): RecipientKeys {
-  if (fault !== "cms-for-another-key" && fault !== "cms-foreign-recipient-id")
-    return { encryptTo: publicKey, nameAs: publicKey };
-  const other = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "der", type: "spki" });
-  return { encryptTo: fault === "cms-for-another-key" ? other : publicKey, nameAs: other };
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
 }
 
-/** What the fault changes in the answer beside the message. */
-export function spoiledMembers(fault: FaultAnswer | undefined, key: KmsKey, plaintext: Uint8Array): JsonObject {
-  if (fault === "plaintext") return { Plaintext: Buffer.from(plaintext).toString("base64") };
-  if (fault === "foreign-key-id") return { KeyId: keyArn(key, randomUUID()) };
-  return {};
+function demand(holds: boolean, message: string): void {
+  if (!holds) throw new RangeError(message);
 }

@@ -1,139 +1,201 @@
 /**
- * The KMS keys of every account and region, and what a `KeyId` in a request means.
+ * The KMS keys of every account and Region: made, found, and kept up with time.
  *
- * Key material stays in this module's objects and is never exported. A ciphertext names its key by an identifier that
- * only the emulator that made it can compute, so a blob of another emulator is nothing here.
+ * What the calendar decides (a deletion window that closes, a rotation that is due) happens when a key is next looked
+ * at, as of the time it was due. A ciphertext names its material by an identifier that only the emulator that made it
+ * can compute, so a blob of another emulator is nothing here.
  *
- * Source: KMS API Reference, "KeyId"; recorded answers for the texts.
+ * Source: KMS Developer Guide, "Rotating keys", "Deleting keys", "Multi-Region keys".
  *
  * @module
  */
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { toHex } from "../../../shared/bytes.ts";
-import { AwsFault } from "../fault.ts";
-import type { Policy } from "../iam/policy.ts";
-import type { JsonObject } from "../json.ts";
-import { type MaterialReference, readMaterialIdentifier } from "./ciphertext.ts";
+import { keyArn, type Scope } from "./identifiers.ts";
+import type { KeySituation } from "./key-state.ts";
+import { type FamilyRow, identifierKey, type KeyRow, type KmsTables, type MaterialRow, scopeKey } from "./rows.ts";
 
-export interface KmsKey {
-  readonly accountId: string;
-  readonly region: string;
-  readonly keyId: string;
-  readonly arn: string;
-  readonly description: string;
-  readonly createdAt: Date;
-  /** 64 hex digits. */
-  readonly materialId: string;
-  readonly material: MaterialReference;
-  policy: { readonly text: string; readonly policy: Policy };
-  isEnabled: boolean;
-}
+const DAY_MS = 86_400_000;
 
-export interface NewKey {
-  readonly accountId: string;
-  readonly region: string;
-  readonly description: string;
-  readonly policy: KmsKey["policy"];
+export interface NewKey
+  extends Pick<KeyRow, "spec" | "usage" | "origin" | "description" | "policy" | "tags" | "manager" | "multiRegion"> {
+  readonly keyStore?: KeyRow["keyStore"] | undefined;
+  readonly scope: Scope;
   readonly now: Date;
+  readonly keyId?: string;
+  /** Absent for EXTERNAL. */
+  readonly material?: Uint8Array | undefined;
 }
 
-/** From where a key is asked for. */
-export interface KeyScope {
-  readonly accountId: string;
-  readonly region: string;
+export function newKeyId(multiRegion: boolean): string {
+  return multiRegion ? `mrk-${toHex(randomBytes(16))}` : randomUUID();
 }
 
-const UUID = /^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+/** A material and the key of this Region that holds it. */
+export interface MaterialInUse {
+  readonly situation: KeySituation;
+  readonly material: MaterialRow;
+}
 
-export class KeyStore {
-  readonly #secret = randomBytes(32);
-  readonly #byArn = new Map<string, KmsKey>();
-  readonly #byIdentifier = new Map<string, KmsKey>();
+/** When an automatic rotation was due that has not happened. */
+export function rotationDue({ rotation }: FamilyRow, now: Date): Date | undefined {
+  return rotation.enabled && rotation.nextAt && rotation.nextAt <= now ? rotation.nextAt : undefined;
+}
 
-  create({ accountId, region, description, policy, now }: NewKey): KmsKey {
-    const keyId = randomUUID();
-    const arn = keyArn({ accountId, region }, keyId);
-    const materialId = toHex(randomBytes(32));
-    const identifier = createHmac("sha256", this.#secret).update(`${arn} ${materialId}`).digest();
-    const key: KmsKey = {
-      ...{ accountId, region, keyId, arn, description, policy, materialId },
-      createdAt: now,
-      material: { material: randomBytes(32), identifier },
-      isEnabled: true,
+export class Keys {
+  readonly tables: KmsTables;
+  readonly #secret: Uint8Array;
+
+  /** `secret`: 32 bytes that ciphertexts of this emulator are known by. */
+  constructor(tables: KmsTables, secret: Uint8Array) {
+    this.tables = tables;
+    this.#secret = secret;
+  }
+
+  /** A key that is in no table yet; `keep` puts it there. */
+  draft(options: NewKey): KeySituation {
+    const { scope, now, material, multiRegion, keyStore, keyId = newKeyId(multiRegion), ...rest } = options;
+    const arn = keyArn(scope, keyId);
+    const { partition, accountId, region } = scope;
+    const familyId = multiRegion ? `${partition}:${accountId}:${keyId}` : arn;
+    const first = material && this.newMaterial(familyId, material, now);
+    return {
+      key: {
+        ...{ arn, partition, accountId, region, keyId, familyId, multiRegion, ...rest },
+        ...(keyStore ? { keyStore } : {}),
+        createdAt: now,
+        enabled: true,
+        imported: {},
+      },
+      family: {
+        id: familyId,
+        primaryRegion: region,
+        materials: first ? [first] : [],
+        ...(first ? { currentMaterialId: first.id } : {}),
+        rotation: { enabled: false, periodDays: 365, onDemandCount: 0 },
+      },
     };
-    this.#byArn.set(arn, key);
-    this.#byIdentifier.set(toHex(identifier), key);
-    return key;
   }
 
-  /** Takes back a key that nobody has seen. */
-  discard(key: KmsKey): void {
-    this.#byArn.delete(key.arn);
-    this.#byIdentifier.delete(toHex(key.material.identifier));
+  keep({ key, family }: KeySituation): void {
+    this.tables.families.set(family.id, family);
+    this.tables.keys.set(key.arn, key);
   }
 
-  /**
-   * The key that a request means. A key of another account is named by its ARN only.
-   *
-   * @throws {AwsFault} `NotFoundException`, `InvalidArnException`
-   */
-  resolve(keyId: string, scope: KeyScope): KmsKey {
-    const arn = keyId.startsWith("arn:") ? readArn(keyId, scope) : arnOfId(keyId, scope);
-    const key = this.#byArn.get(arn);
-    if (!key) throw notFound(`Key '${arn}' does not exist`);
-    return key;
+  /** The same bytes have the same id in one key, and another in every other. */
+  importedMaterialId(familyId: string, bytes: Uint8Array): string {
+    return createHmac("sha256", this.#secret).update(`imported ${familyId} `).update(bytes).digest("hex");
   }
 
-  /** The key that made a ciphertext, if it was a key of this region. */
-  ofCiphertext(blob: Uint8Array, region: string): KmsKey | undefined {
-    const identifier = readMaterialIdentifier(blob);
-    const key = identifier && this.#byIdentifier.get(toHex(identifier));
-    return key?.region === region ? key : undefined;
+  newMaterial(familyId: string, bytes: Uint8Array, now: Date, id: string = toHex(randomBytes(32))): MaterialRow {
+    const identifier = Uint8Array.from(createHmac("sha256", this.#secret).update(`${familyId} ${id}`).digest());
+    return { id, identifier, bytes, createdAt: now };
   }
-}
 
-function arnOfId(keyId: string, scope: KeyScope): string {
-  if (keyId.startsWith("alias/"))
-    throw notFound(`Alias arn:aws:kms:${scope.region}:${scope.accountId}:${keyId} is not found.`);
-  if (!UUID.test(keyId)) throw notFound(`Invalid keyId '${keyId}'`);
-  return keyArn(scope, keyId);
-}
+  find(arn: string, now: Date): KeySituation | undefined {
+    this.#settle(arn, now);
+    const key = this.tables.keys.get(arn);
+    return key && this.situationOf(key);
+  }
 
-function readArn(arn: string, { region }: KeyScope): string {
-  const [, given = "", resource = ""] = /^arn:aws:kms:([a-z0-9-]+):\d{12}:((?:key|alias)\/.+)$/.exec(arn) ?? [];
-  if (resource === "") throw new AwsFault("InvalidArnException", `Invalid ARN: ${arn}`);
-  if (given !== region) throw notFound(`Invalid arn ${given}`);
-  if (resource.startsWith("alias/")) throw notFound(`Alias ${arn} is not found.`);
-  const keyId = resource.slice("key/".length);
-  if (!UUID.test(keyId)) throw notFound(`Invalid keyId '${keyId}'`);
-  return arn;
-}
+  situationOf(key: KeyRow): KeySituation {
+    const family = this.tables.families.get(key.familyId);
+    if (!family) throw new TypeError(`no family of key ${key.arn}`);
+    return { key, family, keyStore: key.keyStore && this.tables.keyStores.get(key.keyStore.id) };
+  }
 
-export function keyArn({ accountId, region }: KeyScope, keyId: string): string {
-  return `arn:aws:kms:${region}:${accountId}:key/${keyId}`;
-}
+  /** By ARN, as ListKeys gives them. */
+  inScope(scope: Pick<Scope, "accountId" | "region">, now: Date): readonly KeySituation[] {
+    const rows = this.tables.keys.findAll("scope", scopeKey(scope));
+    return rows.flatMap(({ arn }) => this.find(arn, now) ?? []).sort((a, b) => (a.key.arn < b.key.arn ? -1 : 1));
+  }
 
-function notFound(message: string): AwsFault {
-  return new AwsFault("NotFoundException", message);
-}
+  /** The related keys, primary first; a single-Region key alone. */
+  related(familyId: string): readonly KeyRow[] {
+    const primary = this.tables.families.get(familyId)?.primaryRegion;
+    const rows = this.tables.keys.findAll("family", familyId);
+    return [...rows].sort((a, b) => Number(b.region === primary) - Number(a.region === primary));
+  }
 
-/** What DescribeKey and CreateKey answer. */
-export function metadataOf(key: KmsKey): JsonObject {
-  return {
-    AWSAccountId: key.accountId,
-    KeyId: key.keyId,
-    Arn: key.arn,
-    CreationDate: key.createdAt.getTime() / 1000,
-    Enabled: key.isEnabled,
-    Description: key.description,
-    KeyUsage: "ENCRYPT_DECRYPT",
-    KeyState: key.isEnabled ? "Enabled" : "Disabled",
-    Origin: "AWS_KMS",
-    KeyManager: "CUSTOMER",
-    CustomerMasterKeySpec: "SYMMETRIC_DEFAULT",
-    KeySpec: "SYMMETRIC_DEFAULT",
-    EncryptionAlgorithms: ["SYMMETRIC_DEFAULT"],
-    MultiRegion: false,
-    CurrentKeyMaterialId: key.materialId,
-  };
+  /** The material that made a ciphertext, and the related key of this Region. */
+  ofCiphertext(identifier: Uint8Array, region: string, now: Date): MaterialInUse | undefined {
+    const family = this.tables.families.find("identifier", identifierKey(identifier));
+    const row = family && this.related(family.id).find((key) => key.region === region);
+    const situation = row && this.find(row.arn, now);
+    const wanted = identifierKey(identifier);
+    const material = situation?.family.materials.find((entry) => identifierKey(entry.identifier) === wanted);
+    return situation && material && { situation, material };
+  }
+
+  update(key: KeyRow, change: Partial<KeyRow>): KeyRow {
+    const updated = { ...key, ...change };
+    this.tables.keys.set(key.arn, updated);
+    return updated;
+  }
+
+  /** Removes a member from a key's row. */
+  clear(key: KeyRow, member: "deletion" | "creatingUntil" | "updatingUntil", change: Partial<KeyRow> = {}): void {
+    const { [member]: _, ...rest } = key;
+    this.tables.keys.set(key.arn, { ...rest, ...change });
+  }
+
+  updateFamily(family: FamilyRow, change: Partial<FamilyRow>): FamilyRow {
+    const updated = { ...family, ...change };
+    this.tables.families.set(family.id, updated);
+    return updated;
+  }
+
+  #settle(arn: string, now: Date): void {
+    const key = this.tables.keys.get(arn);
+    if (!key) return;
+    // The primary last: its window opens when its last replica is gone.
+    const members = key.multiRegion ? [...this.related(key.familyId)].reverse() : [key];
+    for (const member of members) this.#closeWindow(member.arn, now);
+    this.#rotateWhenDue(key.familyId, members.at(-1)?.arn ?? arn, now);
+  }
+
+  #closeWindow(arn: string, now: Date): void {
+    const key = this.tables.keys.get(arn);
+    const date = key?.deletion?.date;
+    if (key && date && date <= now) this.remove(key, date);
+  }
+
+  /** Deletes a key for good, with its aliases and grants; the last of its family takes the material along. */
+  remove(key: KeyRow, at: Date): void {
+    const { keys, families, aliases, grants, importTokens } = this.tables;
+    keys.delete(key.arn);
+    for (const { arn } of aliases.findAll("key", key.arn)) aliases.delete(arn);
+    for (const { id } of grants.findAll("key", key.arn)) grants.delete(id);
+    for (const { id } of importTokens.findAll("key", key.arn)) importTokens.delete(id);
+    const [primary, ...replicas] = this.related(key.familyId);
+    if (!primary) families.delete(key.familyId);
+    else if (primary.deletion && !primary.deletion.date && replicas.length === 0)
+      this.update(primary, {
+        deletion: { ...primary.deletion, date: new Date(at.getTime() + primary.deletion.windowDays * DAY_MS) },
+      });
+  }
+
+  /** The primary decides. A key that is disabled or going does not rotate. */
+  #rotateWhenDue(familyId: string, primaryArn: string, now: Date): void {
+    const primary = this.tables.keys.get(primaryArn);
+    if (!primary?.enabled || primary.deletion) return;
+    for (;;) {
+      const family = this.tables.families.get(familyId);
+      const due = family && rotationDue(family, now);
+      if (!due) return;
+      this.rotate(family, { at: due, type: "AUTOMATIC" });
+    }
+  }
+
+  /** Makes a fresh material the current one, and sets when the next automatic rotation is due. */
+  rotate(family: FamilyRow, rotation: NonNullable<MaterialRow["rotation"]>): FamilyRow {
+    const material = { ...this.newMaterial(family.id, randomBytes(32), rotation.at), rotation };
+    const { periodDays } = family.rotation;
+    const nextAt = new Date(rotation.at.getTime() + periodDays * DAY_MS);
+    return this.updateFamily(family, {
+      materials: [...family.materials, material],
+      currentMaterialId: material.id,
+      rotation: rotation.type === "AUTOMATIC" ? { ...family.rotation, nextAt } : family.rotation,
+    });
+  }
 }

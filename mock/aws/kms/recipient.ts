@@ -3,7 +3,7 @@
  *
  *   1. shape       both members of Recipient are there
  *   2. authentic   the project's verifier: bytes, signature, chain, a trusted root, certificate times
- *   3. age         not from the future, not older than the setting
+ *   3. age         not from the future beyond a tolerance, not older than the setting
  *   4. key         public_key is the DER of an RSA-2048 SubjectPublicKeyInfo
  *
  * Every refusal is a ValidationException. AWS documents neither its text nor a maximum age, so no client should depend
@@ -15,13 +15,13 @@
  * @module
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
+import type { RecipientInfo } from "@aws-sdk/client-kms";
 import type { Claims } from "../../../shared/attestation/document.ts";
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { isAttestationError } from "../../../shared/errors/index.ts";
 import { type AwsFault, validationFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
 import type { AttestationOutcome, Audit } from "../trail.ts";
-import type { RecipientInput } from "./shapes.ts";
 
 /** What KMS takes from an authentic document. */
 export type AttestedClaims = Pick<Claims, "kind" | "moduleId" | "timestamp" | "pcrs" | "publicKey">;
@@ -33,6 +33,13 @@ export interface RecipientRules {
   readonly verifyDocument: VerifyDocument;
   /** Oldest document that is accepted, in milliseconds. */
   readonly maxDocumentAgeMs: number;
+  /**
+   * How far a document may be ahead of this clock, in milliseconds; nothing if absent. A document that a slower clock
+   * has not come to yet is not forged: it only lives so much longer.
+   */
+  readonly maxDocumentFutureMs?: number;
+  /** The time of those who bring documents, at a time of the emulator; the same if absent. */
+  readonly clientTime?: (now: Date) => Date;
 }
 
 export interface Recipient {
@@ -45,8 +52,8 @@ const FAILED = "Failed to verify the attestation document";
 
 /** @throws {AwsFault} `ValidationException` */
 export async function verifyRecipient(
-  input: RecipientInput,
-  { verifyDocument, maxDocumentAgeMs }: RecipientRules,
+  input: RecipientInfo,
+  { verifyDocument, maxDocumentAgeMs, maxDocumentFutureMs = 0 }: RecipientRules,
   now: Date,
   audit: Audit,
 ): Promise<Recipient> {
@@ -61,7 +68,8 @@ export async function verifyRecipient(
     throw refuse(audit, error.code, error.message);
   }
   const ageMs = now.getTime() - claims.timestamp.getTime();
-  if (ageMs < 0) throw refuse(audit, "ERR_ATTESTATION_TIMESTAMP", `made ${-ageMs} ms after this clock's time`);
+  if (ageMs < -maxDocumentFutureMs)
+    throw refuse(audit, "ERR_ATTESTATION_TIMESTAMP", `made ${-ageMs} ms after this clock's time`);
   if (ageMs > maxDocumentAgeMs)
     throw refuse(audit, "ERR_ATTESTATION_STALE", `${ageMs} ms old, at most ${maxDocumentAgeMs} ms are accepted`);
   const { publicKey } = claims;

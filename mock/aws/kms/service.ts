@@ -1,73 +1,49 @@
 /**
  * KMS as a service: its operations by name, and the audit around each.
  *
+ *   shape → quota → operation → event → answer
+ *
  * @module
  */
 import { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
+import { validateInput } from "../model/input.ts";
+import { serializeOutput } from "../model/output.ts";
+import { readServiceModel } from "../model/service-model.ts";
 import type { Service, ServiceCall } from "../service.ts";
 import { newAudit, recordsOf, type TrailRecord } from "../trail.ts";
-import { createKey, describeKey, disableKey, enableKey, getKeyPolicy, putKeyPolicy } from "./administration.ts";
-import { decrypt, encrypt, generateDataKey } from "./cryptography.ts";
-import { KmsRequest, type KmsState } from "./request.ts";
-import {
-  CREATE_KEY,
-  DECRYPT,
-  DESCRIBE_KEY,
-  ENCRYPT,
-  GENERATE_DATA_KEY,
-  GET_KEY_POLICY,
-  KEY,
-  PUT_KEY_POLICY,
-} from "./shapes.ts";
-import { type Shape, validate } from "./validate.ts";
+import { shownMembers } from "./event-members.ts";
+import { OPERATIONS } from "./operations/index.ts";
+import type { Operation } from "./operations/operation.ts";
+import { KmsRequest } from "./request.ts";
+import type { KmsState } from "./state.ts";
 
-interface Operation {
-  readonly readOnly: boolean;
-  readonly run: (request: KmsRequest) => JsonObject | Promise<JsonObject>;
+const MODEL = readServiceModel(import.meta.url);
+
+export interface KmsOptions {
+  readonly state: KmsState;
+  /** Takes each call's events, also those of refused calls. */
+  readonly record: (records: readonly TrailRecord[]) => void;
 }
 
-function operation<Input>(
-  readOnly: boolean,
-  shape: Shape,
-  run: (request: KmsRequest, input: Input) => JsonObject | Promise<JsonObject>,
-): Operation {
-  return { readOnly, run: (request) => run(request, validate<Input>(shape, request.call.input)) };
-}
-
-const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
-  ["CreateKey", operation(false, CREATE_KEY, createKey)],
-  ["Decrypt", operation(true, DECRYPT, decrypt)],
-  ["DescribeKey", operation(true, DESCRIBE_KEY, describeKey)],
-  ["DisableKey", operation(false, KEY, disableKey)],
-  ["EnableKey", operation(false, KEY, enableKey)],
-  ["Encrypt", operation(true, ENCRYPT, encrypt)],
-  ["GenerateDataKey", operation(true, GENERATE_DATA_KEY, generateDataKey)],
-  ["GetKeyPolicy", operation(true, GET_KEY_POLICY, getKeyPolicy)],
-  ["PutKeyPolicy", operation(false, PUT_KEY_POLICY, putKeyPolicy)],
-]);
-
-/** `record` takes each call's events, also those of refused calls. */
-export function createKms(state: KmsState, record: (records: readonly TrailRecord[]) => void): Service {
+export function createKms(options: KmsOptions): Service {
   return {
-    targetPrefix: "TrentService",
     signingName: "kms",
+    protocol: { kind: "awsJson1_1", targetPrefix: "TrentService" },
+    isPresignable: false,
     operations: new Set(OPERATIONS.keys()),
-    handle: (call) => handle(call, state, record),
+    handle: (call) => handle(call, options),
   };
 }
 
-async function handle(
-  call: ServiceCall,
-  state: KmsState,
-  record: (records: readonly TrailRecord[]) => void,
-): Promise<JsonObject> {
-  const chosen = OPERATIONS.get(call.operation);
-  if (!chosen) throw new TypeError(`no KMS operation ${call.operation}`);
+async function handle(call: ServiceCall, { state, record }: KmsOptions): Promise<JsonObject> {
+  const operation = OPERATIONS.get(call.operation);
+  if (!operation) throw new TypeError(`no KMS operation ${call.operation}`);
   const audit = newAudit();
-  const event = { eventSource: "kms.amazonaws.com", readOnly: chosen.readOnly };
+  const event = { eventSource: "kms.amazonaws.com", readOnly: operation.readOnly };
+  const request = new KmsRequest(call, audit, state);
   try {
-    const answer = await chosen.run(new KmsRequest(call, audit, state));
+    const answer = await run(operation, request);
     record(recordsOf(call, event, audit, undefined));
     return answer;
   } catch (error) {
@@ -75,4 +51,16 @@ async function handle(
     record(recordsOf(call, event, audit, fault));
     throw error;
   }
+}
+
+async function run({ run: answer, shown }: Operation, request: KmsRequest): Promise<JsonObject> {
+  const { call, audit } = request;
+  const input = validateInput(MODEL, call.operation, call.input);
+  audit.requestParameters = shownMembers(input);
+  request.spend({ pairSpec: (input as { KeyPairSpec?: string }).KeyPairSpec });
+  request.state.faults.throttle(call.operation);
+  const output = await answer(request, input as never); // the model and the SDK's types describe the same shapes
+  if (shown.length > 0) audit.responseElements = shownMembers(output, shown);
+  request.noteUsage();
+  return serializeOutput(output);
 }

@@ -1,0 +1,32 @@
+/**
+ * Tags of a key, as requests write them.
+ *
+ * Source: KMS Developer Guide, "Tagging keys"; recorded answers for the texts.
+ *
+ * @module
+ */
+import type { Tag } from "@aws-sdk/client-kms";
+import { AwsFault } from "../fault.ts";
+
+const TAGS_MAX = 50;
+
+/** @throws {AwsFault} `TagException` */
+export function readTags(tags: readonly Tag[]): Record<string, string> {
+  const read: Record<string, string> = {};
+  for (const { TagKey: name = "", TagValue: value = "" } of tags) {
+    if (Object.hasOwn(read, name)) throw tagFault("Duplicate tag keys");
+    if (/^aws:/i.test(name)) throw tagFault("Tags beginning with aws: are reserved");
+    read[name] = value;
+  }
+  assertRoom({}, read);
+  return read;
+}
+
+/** @throws {AwsFault} `TagException` */
+export function assertRoom(present: Readonly<Record<string, string>>, added: Readonly<Record<string, string>>): void {
+  if (Object.keys({ ...present, ...added }).length > TAGS_MAX) throw tagFault("Too many tags");
+}
+
+function tagFault(message: string): AwsFault {
+  return new AwsFault("TagException", message);
+}
