@@ -3,7 +3,7 @@
  *
  * Rows are plain and parsed when they are asked for; who calls is put together anew after each change of an account, so
  * a policy that changes counts for sessions that are open. Sessions are bounded: when there is no room, those that have
- * run out go; if none has, the new one is refused.
+ * run out go; if none has, the new one is refused. Where the state is durable, sessions outlive the process with it.
  *
  * @module
  */
@@ -23,6 +23,7 @@ import type { NamedPolicy } from "./iam/authorize.ts";
 import { type PolicyDocument, parsePolicy } from "./iam/policy.ts";
 import type { AuthenticatedCaller } from "./service.ts";
 import type { KnownCredential } from "./sigv4/verify.ts";
+import type { Table } from "./state/tables.ts";
 
 export type { MockAccount, MockCredential, MockPrincipal } from "./accounts.ts";
 
@@ -33,6 +34,12 @@ export interface DirectoryCredential extends KnownCredential {
 }
 
 const DEFAULT_MAX_SESSIONS = 20_000;
+
+export interface DirectoryOptions {
+  readonly maxSessions?: number;
+  /** Keeps the sessions. */
+  readonly sessions?: Table<CredentialRow>;
+}
 
 export class Directory {
   readonly #accounts = new Map<string, DirectoryRows["accounts"][number]>();
@@ -46,9 +53,12 @@ export class Directory {
   readonly #samlProviders = new Map<string, SamlProviderRow>();
   readonly #found = new Map<string, DirectoryCredential>();
   readonly #maxSessions: number;
+  readonly #kept: Table<CredentialRow> | undefined;
 
-  constructor(maxSessions: number = DEFAULT_MAX_SESSIONS) {
+  constructor({ maxSessions = DEFAULT_MAX_SESSIONS, sessions }: DirectoryOptions = {}) {
     this.#maxSessions = maxSessions;
+    this.#kept = sessions;
+    for (const row of sessions?.values() ?? []) this.#sessions.set(row.accessKeyId, row);
   }
 
   /** @throws {ConfigError} the account is not usable, or something in it exists */
@@ -125,6 +135,7 @@ export class Directory {
     if (this.#sessions.size >= this.#maxSessions) this.#dropExpired(now);
     if (this.#sessions.size >= this.#maxSessions) throw new AwsFault("ThrottlingException", "Rate exceeded");
     this.#sessions.set(row.accessKeyId, row);
+    this.#kept?.set(row.accessKeyId, row);
   }
 
   /** All rows, as plain JSON. */
@@ -146,6 +157,8 @@ export class Directory {
       table.clear();
     for (const table of [this.#managedPolicies, this.#oidcProviders, this.#samlProviders]) table.clear();
     this.#add(rows);
+    for (const id of [...(this.#kept?.ids() ?? [])]) if (!this.#sessions.has(id)) this.#kept?.delete(id);
+    for (const row of rows.sessions) if (!this.#kept?.has(row.accessKeyId)) this.#kept?.set(row.accessKeyId, row);
   }
 
   #add(rows: DirectoryRows): void {
@@ -167,14 +180,15 @@ export class Directory {
     for (const [accessKeyId, { expiresAt }] of this.#sessions)
       if (expiresAt !== undefined && new Date(expiresAt) <= now) {
         this.#sessions.delete(accessKeyId);
+        this.#kept?.delete(accessKeyId);
         this.#found.delete(accessKeyId);
       }
   }
 }
 
 /** @throws {ConfigError} */
-export function createDirectory(accounts: readonly MockAccount[], maxSessions?: number): Directory {
-  const directory = new Directory(maxSessions);
+export function createDirectory(accounts: readonly MockAccount[], options: DirectoryOptions = {}): Directory {
+  const directory = new Directory(options);
   for (const [i, account] of accounts.entries()) directory.addAccount(account, `accounts[${i}]`);
   return directory;
 }

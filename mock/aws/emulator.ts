@@ -9,7 +9,7 @@
 import { makeServerIdentity } from "./certificates.ts";
 import { EmulatorClock } from "./clock.ts";
 import { createDirectory, type Directory, type MockAccount } from "./directory.ts";
-import type { DirectoryRows } from "./directory-rows.ts";
+import type { CredentialRow, DirectoryRows } from "./directory-rows.ts";
 import { durableService } from "./durable-service.ts";
 import { startHost } from "./host.ts";
 import { type Fault, FaultQueue } from "./kms/faults.ts";
@@ -115,7 +115,9 @@ export async function startEmulator(options: MockAwsOptions, dependencies: Emula
 }
 
 function assemble(settings: MockAwsSettings, database: Database, { authenticate }: EmulatorDependencies): Parts {
-  const directory = createDirectory(settings.accounts, settings.maxSessions);
+  const { accounts, maxSessions } = settings;
+  const sessions = database.table<CredentialRow>("sts.sessions");
+  const directory = createDirectory(accounts, { maxSessions, sessions });
   const trust = new Trust(settings.attestationRoots, authenticate);
   const trail = new TrailLog();
   const { record } = trail;

@@ -100,7 +100,7 @@ let shared: Promise<ServerIdentity> | undefined;
 
 export async function startBed(accounts: readonly MockAccount[], options: BedOptions = {}): Promise<Bed> {
   const { tls = true, maxSessions, maxSkewMs = 300_000, ...host } = options;
-  const directory = createDirectory(accounts, maxSessions);
+  const directory = createDirectory(accounts, maxSessions === undefined ? {} : { maxSessions });
   const calls: ServiceCall[] = [];
   const trail: TrailRecord[] = [];
   const sts = createSts({ directory, record: (records) => trail.push(...records) });
