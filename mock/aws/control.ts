@@ -12,7 +12,7 @@ import type { MockAwsOptions } from "./options.ts";
 
 /** `MockAwsOptions` as JSON. */
 export interface MockAwsJsonOptions
-  extends Pick<MockAwsOptions, "regions" | "maxDocumentAgeMs" | "port" | "requestTimeoutMs"> {
+  extends Pick<MockAwsOptions, "regions" | "maxDocumentAgeMs" | "maxDocumentFutureMs" | "port" | "requestTimeoutMs"> {
   readonly accounts: readonly MockAccountJson[];
   /** Base64 of DER. */
   readonly attestationRoots: readonly string[];

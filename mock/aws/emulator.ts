@@ -121,9 +121,10 @@ function assemble(settings: MockAwsSettings, database: Database, { authenticate 
   const trust = new Trust(settings.attestationRoots, authenticate);
   const trail = new TrailLog();
   const { record } = trail;
-  const { maxDocumentAgeMs } = settings;
+  const { maxDocumentAgeMs, maxDocumentFutureMs } = settings;
   const clock = new EmulatorClock(settings.now);
-  const recipientRules = { verifyDocument: trust.verify, maxDocumentAgeMs, clientTime: clock.clientTime };
+  const ages = { maxDocumentAgeMs, maxDocumentFutureMs };
+  const recipientRules = { verifyDocument: trust.verify, ...ages, clientTime: clock.clientTime };
   const regions = new Set(settings.regions);
   const parts = { database, directory, recipientRules, regions, faults: new FaultQueue() };
   const kms = openKmsState({ ...parts, options: settings.kms });
@@ -175,6 +176,7 @@ async function serve(parts: Parts, onBug: (error: unknown) => void): Promise<Moc
 }
 
 async function closeAll({ kms, database }: Parts, closeHost: () => Promise<void>): Promise<void> {
+  kms.faults[Symbol.dispose]();
   await closeHost();
   await closeKmsState(kms);
   await database.close();

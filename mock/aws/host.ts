@@ -9,7 +9,13 @@
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer as createPlainServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -104,8 +110,15 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
     });
     return;
   }
-  const reception = { now, clientTime, requestId, connection: connectionOf(request) };
-  send(response, await answerRequest(options.door, { ...head, body }, reception, options.onBug), requestId, clientTime);
+  let cut: number | undefined;
+  const cutAfter = (bytes: number): void => {
+    cut = bytes;
+  };
+  const reception = { now, clientTime, requestId, connection: { ...connectionOf(request), cutAfter } };
+  const answer = await answerRequest(options.door, { ...head, body }, reception, options.onBug);
+  if (cut === undefined) return send(response, answer, requestId, clientTime);
+  response.detachSocket(request.socket);
+  request.socket.end(wholeAnswer(answer, requestId, clientTime).subarray(0, cut));
 }
 
 interface Refusal {
@@ -118,14 +131,19 @@ interface Refusal {
 function refuse(request: IncomingMessage, response: ServerResponse, { fault, head, now }: Refusal): void {
   const requestId = randomUUID();
   const { socket } = request;
-  const answer = answerFault(fault, head, requestId);
+  response.detachSocket(socket);
+  socket.end(wholeAnswer(answerFault(fault, head, requestId), requestId, now));
+  request.resume();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+}
+
+/** As bytes, for a connection that ends with it. */
+function wholeAnswer(answer: Answer, requestId: string, now: Date): Buffer {
   const body = Buffer.from(answer.body);
   const headers = { ...headersOf(answer, body.length, requestId, now), connection: "close" };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  response.detachSocket(socket);
-  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${answer.status} Bad Request\r\n${lines.join("")}\r\n`), body]));
-  request.resume();
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  const head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join("")}\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
 }
 
 function send(response: ServerResponse, answer: Answer, requestId: string, now: Date): void {

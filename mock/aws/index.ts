@@ -12,7 +12,7 @@
 import { authenticateAttestation } from "../../shared/attestation/authenticate.ts";
 import { dangerouslyTrustRoot } from "../../shared/attestation/trust.ts";
 import { type MockAws, startEmulator } from "./emulator.ts";
-import type { MockAwsOptions } from "./options.ts";
+import { DOCUMENT_FUTURE_MS, type MockAwsOptions } from "./options.ts";
 
 export type { NewCredentials } from "./credentials.ts";
 export { newCredentials } from "./credentials.ts";
@@ -35,9 +35,10 @@ export type { AttestationOutcome, CloudTrailEvent, Explanation, TrailRecord } fr
  * @throws {ConfigError} options that are not usable, or `NODE_ENV=production`
  */
 export function startMockAws(options: MockAwsOptions): Promise<MockAws> {
+  const { maxDocumentFutureMs: clockSkewMs = DOCUMENT_FUTURE_MS } = options;
   return startEmulator(options, {
     authenticate: (document, roots, now) =>
-      authenticateAttestation(document, { roots: roots.map(dangerouslyTrustRoot), now }),
+      authenticateAttestation(document, { roots: roots.map(dangerouslyTrustRoot), now, clockSkewMs }),
     // Read here and not by the caller: a guard that can be forgotten is none.
     nodeEnv: process.env["NODE_ENV"],
     onBug: (error) => console.error("mock aws: internal failure", error),

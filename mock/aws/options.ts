@@ -21,6 +21,12 @@ export interface MockAwsOptions {
    * report, and the default.
    */
   readonly maxDocumentAgeMs?: number;
+  /**
+   * How far ahead of this clock an attestation document, and the certificate it is signed with, may be, in
+   * milliseconds; 0 to 300 000. 1 000 if absent: the hypervisor that dates it keeps time by itself, and machines that
+   * keep it well agree within a second.
+   */
+  readonly maxDocumentFutureMs?: number;
   /** How far a client's clock may be off, either way, in milliseconds; AWS's five minutes if absent. */
   readonly maxClockSkewMs?: number;
   /** The emulator's time; the machine's if absent. TLS certificates follow the machine's in any case. */
@@ -48,6 +54,9 @@ export interface MockAwsSettings extends Required<Omit<MockAwsOptions, "dangerou
   readonly listenOn: string;
 }
 
+/** Default of `maxDocumentFutureMs`. */
+export const DOCUMENT_FUTURE_MS = 1_000;
+
 export const LOOPBACK = "127.0.0.1";
 
 /** The host of a URL for a client on this machine, whatever the server listens on. */
@@ -71,6 +80,7 @@ export function readOptions(options: MockAwsOptions): MockAwsSettings {
   const { accounts, regions, attestationRoots, maxDocumentAgeMs = 300_000, requestTimeoutMs = 15_000 } = options;
   const { now = () => new Date(), port = 0, tls = true, dangerouslyListenOn: listenOn = LOOPBACK } = options;
   const { maxClockSkewMs = 300_000, maxConnections = 1_000, maxSessions = 20_000, kms = {}, state } = options;
+  const { maxDocumentFutureMs = DOCUMENT_FUTURE_MS } = options;
   for (const [i, region] of regions.entries())
     demand(isRegion(region), `regions[${i}]`, "a region like eu-central-1", "another form");
   demand(regions.length > 0, "regions", "at least one region", "empty");
@@ -78,11 +88,14 @@ export function readOptions(options: MockAwsOptions): MockAwsSettings {
     demand(Number.isFinite(value) && value > 0, field, "above 0", "not");
   for (const [field, value] of Object.entries({ maxConnections, maxSessions }))
     demand(Number.isSafeInteger(value) && value > 0, field, "an integer above 0", "not");
+  const isTolerance = maxDocumentFutureMs >= 0 && maxDocumentFutureMs <= 300_000;
+  demand(isTolerance, "maxDocumentFutureMs", "0 to 300000", "not");
   demand(Number.isInteger(port) && port >= 0 && port < 65_536, "port", "0 to 65535", "not");
   demand(typeof tls === "boolean", "tls", "a boolean", typeof tls);
   demand(isIP(listenOn) !== 0, "dangerouslyListenOn", "an IP address", "another form");
   return {
     ...{ accounts, regions, attestationRoots, maxDocumentAgeMs, maxClockSkewMs, now, port, tls, listenOn },
+    maxDocumentFutureMs,
     ...{ requestTimeoutMs, maxConnections, maxSessions, kms, state },
   };
 }

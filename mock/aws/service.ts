@@ -30,6 +30,8 @@ export interface Connection {
   /** Empty over plain HTTP. */
   readonly tlsVersion: string;
   readonly cipherSuite: string;
+  /** Lets so many bytes of the HTTP answer out and closes the connection; for faults, where the host can. */
+  readonly cutAfter?: (bytes: number) => void;
 }
 
 export interface AnonymousCall {

@@ -58,7 +58,7 @@ async function run({ run: answer, shown }: Operation, request: KmsRequest): Prom
   const input = validateInput(MODEL, call.operation, call.input);
   audit.requestParameters = shownMembers(input);
   request.spend({ pairSpec: (input as { KeyPairSpec?: string }).KeyPairSpec });
-  request.state.faults.throttle(call.operation);
+  await request.state.faults.play(call);
   const output = await answer(request, input as never); // the model and the SDK's types describe the same shapes
   if (shown.length > 0) audit.responseElements = shownMembers(output, shown);
   request.noteUsage();
