@@ -4,8 +4,8 @@
  * @module
  */
 
-export type { MockAws, MockAwsOptions } from "./aws/index.ts";
-export { newCredentials, startMockAws } from "./aws/index.ts";
+export type { MockAws, MockAwsOptions, MockAwsSeed, SeedOutcome } from "./aws/index.ts";
+export { loadSeed, newCredentials, startMockAws } from "./aws/index.ts";
 export type { EmulatedLauncherOptions } from "./launcher/emulated.ts";
 export { createEmulatedLauncher } from "./launcher/emulated.ts";
 export type { MockLauncherOptions } from "./launcher/mock.ts";

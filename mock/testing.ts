@@ -4,7 +4,16 @@
  * @module
  */
 
-export type { Fault, MockAccount, MockAws, MockAwsOptions, MockCredential, TrailRecord } from "./aws/index.ts";
-export { newCredentials, startMockAws } from "./aws/index.ts";
+export type {
+  Fault,
+  MockAccount,
+  MockAws,
+  MockAwsOptions,
+  MockAwsSeed,
+  MockCredential,
+  SeedOutcome,
+  TrailRecord,
+} from "./aws/index.ts";
+export { loadSeed, newCredentials, startMockAws } from "./aws/index.ts";
 export type { MockNsm, MockNsmOptions, MockPki, PkiOptions } from "./nsm/index.ts";
 export { createMockNsm, createPki } from "./nsm/index.ts";

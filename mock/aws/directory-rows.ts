@@ -12,6 +12,7 @@ import { uniqueId } from "./credentials.ts";
 import { type PolicyDocument, type PolicyKind, PolicyRefusal, parsePolicy } from "./iam/policy.ts";
 import type { Partition } from "./iam/principal.ts";
 import { PARTITIONS } from "./partition.ts";
+import type { Table } from "./state/tables.ts";
 import { readTrustPolicy } from "./sts/trust-policy.ts";
 
 export interface AccountRow {
@@ -53,6 +54,13 @@ export interface CredentialRow {
   readonly sourceIdentity?: string;
   /** Absent: none were given. */
   readonly sessionPolicies?: readonly { readonly name: string; readonly document: PolicyDocument }[];
+}
+
+export interface SessionOptions {
+  /** 20 000 if absent. */
+  readonly maxSessions?: number;
+  /** Keeps the sessions beyond the process. */
+  readonly sessions?: Table<CredentialRow>;
 }
 
 export interface ManagedPolicyRow extends AccountRow {

@@ -17,6 +17,7 @@ import {
   type PrincipalRow,
   readAccount,
   type SamlProviderRow,
+  type SessionOptions,
 } from "./directory-rows.ts";
 import { AwsFault } from "./fault.ts";
 import type { NamedPolicy } from "./iam/authorize.ts";
@@ -35,12 +36,6 @@ export interface DirectoryCredential extends KnownCredential {
 
 const DEFAULT_MAX_SESSIONS = 20_000;
 
-export interface DirectoryOptions {
-  readonly maxSessions?: number;
-  /** Keeps the sessions. */
-  readonly sessions?: Table<CredentialRow>;
-}
-
 export class Directory {
   readonly #accounts = new Map<string, DirectoryRows["accounts"][number]>();
   readonly #principals = new Map<string, PrincipalRow>();
@@ -55,7 +50,7 @@ export class Directory {
   readonly #maxSessions: number;
   readonly #kept: Table<CredentialRow> | undefined;
 
-  constructor({ maxSessions = DEFAULT_MAX_SESSIONS, sessions }: DirectoryOptions = {}) {
+  constructor({ maxSessions = DEFAULT_MAX_SESSIONS, sessions }: SessionOptions = {}) {
     this.#maxSessions = maxSessions;
     this.#kept = sessions;
     for (const row of sessions?.values() ?? []) this.#sessions.set(row.accessKeyId, row);
@@ -187,7 +182,7 @@ export class Directory {
 }
 
 /** @throws {ConfigError} */
-export function createDirectory(accounts: readonly MockAccount[], options: DirectoryOptions = {}): Directory {
+export function createDirectory(accounts: readonly MockAccount[], options: SessionOptions = {}): Directory {
   const directory = new Directory(options);
   for (const [i, account] of accounts.entries()) directory.addAccount(account, `accounts[${i}]`);
   return directory;

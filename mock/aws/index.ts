@@ -4,8 +4,7 @@
  *   HTTPS on 127.0.0.1 · Signature Version 4 · IAM and key policies · attestation documents verified by the project's
  *   own verifier · CloudTrail-shaped audit
  *
- * Offers KMS: CreateKey, DescribeKey, EnableKey, DisableKey, GetKeyPolicy, PutKeyPolicy, Encrypt, Decrypt,
- * GenerateDataKey. What it does not offer it refuses by name.
+ * Offers KMS whole, STS but for three operations, and four operations of Service Quotas; refuses the rest by name.
  *
  * @module
  */

@@ -48,6 +48,9 @@ interface Running {
 async function start(): Promise<Running> {
   const state = ["--data-dir", at("state"), "--passphrase-file", at("passphrase")];
   const process = await up(["--no-tls", "--seed", at("seed.json"), ...state]);
+  // What it tells comes on one pipe, the exports on another: they need not come together.
+  while (process.child.exitCode === null && !process.output.stdout.includes("AWS_REGION=")) await wait(10);
+  if (process.child.exitCode !== null) throw new Error(`it did not start again: ${process.output.stderr}`);
   return { process, kms: clientFrom(readExports(process.output.stdout)) };
 }
 
