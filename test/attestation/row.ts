@@ -14,7 +14,7 @@ import {
   type VerifiedAttestation,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
-import { isAttestationError } from "../../shared/errors/index.ts";
+import { type AnyAttestationError, isAttestationError } from "../../shared/errors/index.ts";
 import type { Forged } from "./cbor-writer.ts";
 import { type CertificateRecipe, type Edits, makeDocument, NOW, type PayloadFields, PCR } from "./test-pki.ts";
 
@@ -61,8 +61,23 @@ export async function codeOf(verifying: Promise<unknown>): Promise<string> {
     return "accepted";
   } catch (error) {
     if (!isAttestationError(error)) throw error;
+    assertFacts(error);
     return error.code;
   }
+}
+
+const PLACE = /^(document|protected|unprotected|signature|payload(\.[a-z_]+(\[\d+\])?)?)$/;
+
+/** A refusal says what it is about: every fact of its code, a place that exists, and no `undefined` in its words. */
+function assertFacts({ code, message, details }: AnyAttestationError): void {
+  const facts: Readonly<Record<string, unknown>> = details;
+  expect(message).not.toMatch(/undefined|NaN|\b(must be|must name|says|says it)\s*$/);
+  // Of a signature there is nothing to tell, and a document without PCR0 can be of a revoked image.
+  if (code !== SIGNATURE) expect(Object.keys(facts)).not.toHaveLength(0);
+  for (const [name, value] of Object.entries(facts)) if (name !== "pcr0") expect(value, name).not.toBe("");
+  if ("path" in facts) expect(facts["path"]).toMatch(PLACE);
+  if ("certificate" in facts) expect(facts["certificate"]).toBeGreaterThanOrEqual(0);
+  if ("actualBytes" in facts) expect(facts["actualBytes"]).toBeGreaterThanOrEqual(-1);
 }
 
 async function judge(row: Row, isResigned: boolean): Promise<string> {
