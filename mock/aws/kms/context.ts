@@ -11,6 +11,7 @@
  */
 import { toHex } from "../../../shared/bytes.ts";
 import type { ConditionContext } from "../iam/condition.ts";
+import { mfaAge } from "../iam/principal.ts";
 import type { ServiceCall } from "../service.ts";
 import type { EncryptionContext } from "./ciphertext.ts";
 import { type AttestedClaims, registerName } from "./recipient.ts";
@@ -99,6 +100,7 @@ export function callerPairs({ caller, now, region, connection }: ServiceCall): r
     ["aws:EpochTime", [String(Math.floor(now.getTime() / 1000))]],
     ["aws:RequestedRegion", [region]],
     ["aws:UserAgent", [connection.userAgent]],
+    ["aws:MultiFactorAuthAge", listed(mfaAge(caller, now))],
   ];
 }
 

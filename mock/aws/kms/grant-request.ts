@@ -1,6 +1,7 @@
 /**
  * Decides whether a grant may be made, and makes its row: authorization, principals, operations that fit the key,
- * constraints, and what a grantee may pass on.
+ * constraints, and what a grantee may pass on. That names in a constraint are no longer than its values may be is our
+ * limit: AWS names none but that of a whole context.
  *
  * Source: KMS API Reference, CreateGrant, GrantConstraints; KMS Developer Guide, "Delegating permission to create
  * grants".
@@ -20,7 +21,7 @@ import type { KmsRequest, NamedKey } from "./request.ts";
 import type { GrantRow, KeyRow } from "./rows.ts";
 
 const CONTEXT_PAIRS_MAX = 8;
-const CONTEXT_VALUE_MAX = 384;
+const CONTEXT_TEXT_MAX = 384;
 const GRANTS_OF_KEY_MAX = 50_000;
 const ALWAYS: readonly GrantOperation[] = ["CreateGrant", "RetireGrant", "DescribeKey"];
 const BY_KIND: Readonly<Record<string, readonly GrantOperation[]>> = {
@@ -152,10 +153,10 @@ function assertConstraints({ spec }: KeyRow, constraints: GrantConstraints | und
   if (!context) return;
   if (isAsymmetric(spec) || spec.startsWith("HMAC"))
     throw validationFault("Encryption context constraints are only valid for symmetric encryption keys.");
-  const values = Object.values(context);
-  if (values.length > CONTEXT_PAIRS_MAX || values.some((value) => value.length > CONTEXT_VALUE_MAX))
+  const pairs = Object.entries(context);
+  if (pairs.length > CONTEXT_PAIRS_MAX || pairs.flat().some((text) => text.length > CONTEXT_TEXT_MAX))
     throw validationFault(
-      `An encryption context constraint has at most ${CONTEXT_PAIRS_MAX} pairs, and values of ${CONTEXT_VALUE_MAX} characters.`,
+      `An encryption context constraint has at most ${CONTEXT_PAIRS_MAX} pairs, and names and values of ${CONTEXT_TEXT_MAX} characters.`,
     );
 }
 

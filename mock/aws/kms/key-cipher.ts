@@ -25,8 +25,6 @@ import { isHeld, type KeySituation } from "./key-state.ts";
 import type { KmsRequest } from "./request.ts";
 import { identifierKey, type MaterialRow } from "./rows.ts";
 
-const CONTEXT_MAX_BYTES = 8192;
-
 export interface CipherQuestion {
   readonly algorithm: EncryptionAlgorithmSpec;
   readonly context: EncryptionContext | undefined;
@@ -105,8 +103,6 @@ function assertFits({ key }: KeySituation, algorithm: string, context: Encryptio
     throw new AwsFault("InvalidKeyUsageException", `Algorithm ${algorithm} is incompatible with key spec ${key.spec}.`);
   if (!isSymmetric && context && Object.keys(context).length > 0)
     throw validationFault("EncryptionContext is not supported for asymmetric keys.");
-  if (context && serializeContext(context).length > CONTEXT_MAX_BYTES)
-    throw validationFault(`the encryption context has more than ${CONTEXT_MAX_BYTES} bytes`);
 }
 
 export function invalidCiphertext(): AwsFault {

@@ -15,7 +15,7 @@ import { AwsFault, validationFault } from "../fault.ts";
 import { keyArn } from "./identifiers.ts";
 import type { KeySituation } from "./key-state.ts";
 import type { KmsRequest } from "./request.ts";
-import type { CustomKeyStoreRow, KeyRow } from "./rows.ts";
+import { type CustomKeyStoreRow, type KeyRow, scopeKey } from "./rows.ts";
 import type { KeyStoreBackend } from "./stores/backend.ts";
 import { openCloudHsmStore } from "./stores/cloudhsm.ts";
 import { openExternalKeyStore } from "./stores/xks.ts";
@@ -43,7 +43,8 @@ export interface KeyStoreSettings {
 
 export class KeyStoreConnections implements AsyncDisposable {
   readonly #settings: KeyStoreSettings;
-  readonly #open = new Map<string, KeyStoreBackend>();
+  /** By the store's id, from when its backend is dialled. */
+  readonly #open = new Map<string, Promise<KeyStoreBackend>>();
 
   constructor(settings: KeyStoreSettings) {
     this.#settings = settings;
@@ -71,7 +72,26 @@ export class KeyStoreConnections implements AsyncDisposable {
   }
 
   async connect(row: CustomKeyStoreRow, request: { operation: string; requestId: string }): Promise<void> {
-    await this.disconnect(row.id);
+    await this.#dial(row, request);
+  }
+
+  /** Is in the table before anything is awaited, so that two first uses share one backend. */
+  #dial(row: CustomKeyStoreRow, request: { operation: string; requestId: string }): Promise<KeyStoreBackend> {
+    const { id } = row;
+    const opening = this.#replace(this.#open.get(id), row, request);
+    this.#open.set(id, opening);
+    opening.catch(() => {
+      if (this.#open.get(id) === opening) this.#open.delete(id);
+    });
+    return opening;
+  }
+
+  async #replace(
+    previous: Promise<KeyStoreBackend> | undefined,
+    row: CustomKeyStoreRow,
+    request: { operation: string; requestId: string },
+  ): Promise<KeyStoreBackend> {
+    await close(previous);
     const backend = this.openFor(row);
     try {
       await backend.connect(request);
@@ -79,22 +99,19 @@ export class KeyStoreConnections implements AsyncDisposable {
       await backend[Symbol.asyncDispose]();
       throw error;
     }
-    this.#open.set(row.id, backend);
+    return backend;
   }
 
   async disconnect(id: string): Promise<void> {
-    const backend = this.#open.get(id);
+    const opened = this.#open.get(id);
     this.#open.delete(id);
-    await backend?.[Symbol.asyncDispose]();
+    await close(opened);
   }
 
   /** The backend of a key whose store is connected. */
   async of({ keyStore }: KeySituation, request: KmsRequest): Promise<KeyStoreBackend> {
     if (!keyStore) throw new TypeError("a key of no custom key store");
-    if (!this.#open.has(keyStore.id)) await this.connect(keyStore, storeCall(request));
-    const backend = this.#open.get(keyStore.id);
-    if (!backend) throw new TypeError(`no connection of ${keyStore.id}`);
-    return backend;
+    return this.#open.get(keyStore.id) ?? this.#dial(keyStore, storeCall(request));
   }
 
   /** What CreateKey needs of the store it names, if it names one: the key behind the KMS key. */
@@ -139,6 +156,12 @@ export class KeyStoreConnections implements AsyncDisposable {
   }
 }
 
+/** What did not open was closed by whoever opened it, and told to who asked for it. */
+async function close(opened: Promise<KeyStoreBackend> | undefined): Promise<void> {
+  const backend = await opened?.catch(() => undefined);
+  await backend?.[Symbol.asyncDispose]();
+}
+
 function storeCall({ call }: KmsRequest): { operation: string; requestId: string } {
   return { operation: call.operation, requestId: call.requestId };
 }
@@ -149,6 +172,14 @@ export function ownStore({ tables, scope }: KmsRequest, id: string): CustomKeySt
   if (row?.accountId !== scope.accountId || row.region !== scope.region)
     throw new AwsFault("CustomKeyStoreNotFoundException");
   return row;
+}
+
+/** One at a time in an account and Region; rows that `work` changes are read in it. */
+export function inKeyStoreTurn<Result>(
+  { state, scope }: KmsRequest,
+  work: () => Result | Promise<Result>,
+): Promise<Result> {
+  return state.keyStoreTurns.take(scopeKey(scope), work);
 }
 
 function isExternalKeyTaken({ tables }: KmsRequest, id: string, backingKeyId: string): boolean {

@@ -5,17 +5,20 @@
  * at, as of the time it was due. A ciphertext names its material by an identifier that only the emulator that made it
  * can compute, so a blob of another emulator is nothing here.
  *
- * Source: KMS Developer Guide, "Rotating keys", "Deleting keys", "Multi-Region keys".
+ * Source: KMS Developer Guide, "Rotating keys", "Deleting keys", "Multi-Region keys", "Resource quotas".
  *
  * @module
  */
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { toHex } from "../../../shared/bytes.ts";
+import { AwsFault } from "../fault.ts";
 import { keyArn, type Scope } from "./identifiers.ts";
 import type { KeySituation } from "./key-state.ts";
 import { type FamilyRow, identifierKey, type KeyRow, type KmsTables, type MaterialRow, scopeKey } from "./rows.ts";
 
 const DAY_MS = 86_400_000;
+/** Whatever their state. */
+const KEYS_MAX = 100_000;
 
 export interface NewKey
   extends Pick<KeyRow, "spec" | "usage" | "origin" | "description" | "policy" | "tags" | "manager" | "multiRegion"> {
@@ -25,6 +28,12 @@ export interface NewKey
   readonly keyId?: string;
   /** Absent for EXTERNAL. */
   readonly material?: Uint8Array | undefined;
+}
+
+export interface KeyUse {
+  readonly operation: string;
+  readonly at: Date;
+  readonly requestId: string;
 }
 
 export function newKeyId(multiRegion: boolean): string {
@@ -44,6 +53,8 @@ export function rotationDue({ rotation }: FamilyRow, now: Date): Date | undefine
 
 export class Keys {
   readonly tables: KmsTables;
+  /** The last cryptographic use of each key that is there, by ARN. */
+  readonly usage: Map<string, KeyUse> = new Map();
   readonly #secret: Uint8Array;
 
   /** `secret`: 32 bytes that ciphertexts of this emulator are known by. */
@@ -102,6 +113,14 @@ export class Keys {
     const family = this.tables.families.get(key.familyId);
     if (!family) throw new TypeError(`no family of key ${key.arn}`);
     return { key, family, keyStore: key.keyStore && this.tables.keyStores.get(key.keyStore.id) };
+  }
+
+  /** @throws {AwsFault} `LimitExceededException`: the account has all the customer managed keys of the Region it may */
+  assertRoom(scope: Pick<Scope, "accountId" | "region">): void {
+    const { keys } = this.tables;
+    if (keys.size < KEYS_MAX) return;
+    const own = keys.findAll("scope", scopeKey(scope)).filter(({ manager }) => manager === "CUSTOMER");
+    if (own.length >= KEYS_MAX) throw new AwsFault("LimitExceededException");
   }
 
   /** By ARN, as ListKeys gives them. */
@@ -164,6 +183,7 @@ export class Keys {
   remove(key: KeyRow, at: Date): void {
     const { keys, families, aliases, grants, importTokens } = this.tables;
     keys.delete(key.arn);
+    this.usage.delete(key.arn);
     for (const { arn } of aliases.findAll("key", key.arn)) aliases.delete(arn);
     for (const { id } of grants.findAll("key", key.arn)) grants.delete(id);
     for (const { id } of importTokens.findAll("key", key.arn)) importTokens.delete(id);

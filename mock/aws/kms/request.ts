@@ -175,7 +175,8 @@ export class KmsRequest {
   noteUsage(): void {
     const { operation, requestId } = this.call;
     if (!TRACKED.has(operation)) return;
-    for (const arn of this.#used) this.state.usage.set(arn, { operation, at: this.now, requestId });
+    for (const arn of this.#used)
+      if (this.tables.keys.has(arn)) this.state.usage.set(arn, { operation, at: this.now, requestId });
   }
 
   /** What an external key manager is told. */

@@ -1,7 +1,7 @@
 /**
  * KMS as a service: its operations by name, and the audit around each.
  *
- *   shape → quota → operation → event → answer
+ *   shape → encryption contexts → quota → operation → event → answer
  *
  * @module
  */
@@ -12,6 +12,7 @@ import { serializeOutput } from "../model/output.ts";
 import { readServiceModel } from "../model/service-model.ts";
 import type { Service, ServiceCall } from "../service.ts";
 import { newAudit, recordsOf, type TrailRecord } from "../trail.ts";
+import { assertContexts } from "./encryption-context.ts";
 import { shownMembers } from "./event-members.ts";
 import { OPERATIONS } from "./operations/index.ts";
 import type { Operation } from "./operations/operation.ts";
@@ -56,6 +57,7 @@ async function handle(call: ServiceCall, { state, record }: KmsOptions): Promise
 async function run({ run: answer, shown }: Operation, request: KmsRequest): Promise<JsonObject> {
   const { call, audit } = request;
   const input = validateInput(MODEL, call.operation, call.input);
+  assertContexts(input as Parameters<typeof assertContexts>[0]);
   audit.requestParameters = shownMembers(input);
   request.spend({ pairSpec: (input as { KeyPairSpec?: string }).KeyPairSpec });
   await request.state.faults.play(call);

@@ -9,10 +9,11 @@ import type { Database } from "../state/database.ts";
 import { KeyPairPool } from "./algorithms/index.ts";
 import type { FaultQueue } from "./faults.ts";
 import { KeyStoreConnections, type KeyStoreSettings } from "./key-store-connections.ts";
-import { Keys, newKeyId } from "./keys.ts";
+import { Keys, type KeyUse, newKeyId } from "./keys.ts";
 import { type QuotaOption, Quotas } from "./quotas.ts";
 import type { RecipientRules } from "./recipient.ts";
 import { openKmsTables } from "./rows.ts";
+import { Turns } from "./turns.ts";
 
 /** What of KMS an operator may set; each has a default. */
 export interface MockKmsOptions {
@@ -32,12 +33,6 @@ export interface KmsSettings extends Required<Omit<MockKmsOptions, "keyStores" |
   readonly regions: ReadonlySet<string>;
 }
 
-export interface KeyUse {
-  readonly operation: string;
-  readonly at: Date;
-  readonly requestId: string;
-}
-
 export interface KmsState {
   readonly keys: Keys;
   /** The id of a key that CreateKey makes. */
@@ -47,6 +42,8 @@ export interface KmsState {
   readonly recipientRules: RecipientRules;
   readonly keyPairs: KeyPairPool;
   readonly keyStores: KeyStoreConnections;
+  /** By account and Region: what changes custom key stores, and makes keys in them. */
+  readonly keyStoreTurns: Turns;
   readonly settings: KmsSettings;
   readonly quotas: Quotas;
   /** The last cryptographic use of each key, by ARN: told by GetKeyLastUsage, and not durable. */
@@ -64,15 +61,17 @@ export function openKmsState({ database, options, regions, ...parts }: KmsParts)
   const secrets = database.table<{ readonly secret: Uint8Array }>("kms.secrets");
   const { secret } = secrets.get("identifiers") ?? { secret: Uint8Array.from(randomBytes(32)) };
   if (!secrets.has("identifiers")) secrets.set("identifiers", { secret });
+  const keys = new Keys(openKmsTables(database), secret);
   return {
     ...parts,
-    keys: new Keys(openKmsTables(database), secret),
+    keys,
     newKeyId,
     keyPairs: new KeyPairPool(),
     keyStores: new KeyStoreConnections({ clusters: [], ...keyStores }),
+    keyStoreTurns: new Turns(),
     settings: { replicationMs, primaryRegionUpdateMs, grantPropagationMs, regions },
     quotas: new Quotas(options.quotas ?? "off"),
-    usage: new Map(),
+    usage: keys.usage,
   };
 }
 

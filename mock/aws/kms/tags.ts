@@ -12,14 +12,16 @@ const TAGS_MAX = 50;
 
 /** @throws {AwsFault} `TagException` */
 export function readTags(tags: readonly Tag[]): Record<string, string> {
-  const read: Record<string, string> = {};
+  // An object would take `__proto__` for something else.
+  const read = new Map<string, string>();
   for (const { TagKey: name = "", TagValue: value = "" } of tags) {
-    if (Object.hasOwn(read, name)) throw tagFault("Duplicate tag keys");
+    if (read.has(name)) throw tagFault("Duplicate tag keys");
     if (/^aws:/i.test(name)) throw tagFault("Tags beginning with aws: are reserved");
-    read[name] = value;
+    read.set(name, value);
   }
-  assertRoom({}, read);
-  return read;
+  const tagged = Object.fromEntries(read);
+  assertRoom({}, tagged);
+  return tagged;
 }
 
 /** @throws {AwsFault} `TagException` */

@@ -4,6 +4,8 @@
  * A material is known by an id that is computed from its bytes, so that what is imported again is held to be the same
  * without the bytes being kept while they are deleted.
  *
+ * A key has its ten newest import tokens; AWS names no limit, this one is ours.
+ *
  * Source: KMS Developer Guide, "Importing key material"; KMS API Reference; recorded answers for the texts.
  *
  * @module
@@ -36,6 +38,7 @@ import { invalidOrigin, pendingMaterial } from "./rotation.ts";
 
 const DAY_MS = 86_400_000;
 const TOKEN_MS = DAY_MS;
+const TOKENS_OF_KEY_MAX = 10;
 const VALID_TO_MAX_DAYS = 365;
 
 export async function getParametersForImport(
@@ -62,7 +65,11 @@ export async function getParametersForImport(
   const token = Uint8Array.from(randomBytes(256));
   const validTo = new Date(request.now.getTime() + TOKEN_MS);
   const { importTokens } = request.tables;
-  for (const row of importTokens.findAll("key", key.arn)) if (row.validTo <= request.now) importTokens.delete(row.id);
+  const valid = importTokens.findAll("key", key.arn).filter((row) => {
+    if (row.validTo <= request.now) importTokens.delete(row.id);
+    return row.validTo > request.now;
+  });
+  for (const row of valid.slice(0, 1 - TOKENS_OF_KEY_MAX)) importTokens.delete(row.id);
   const id = tokenIdOf(token);
   importTokens.set(id, { id, keyArn: key.arn, algorithm, privateKey, validTo });
   return { KeyId: key.arn, ImportToken: token, PublicKey: publicKey, ParametersValidTo: validTo };

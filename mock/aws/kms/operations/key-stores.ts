@@ -2,7 +2,7 @@
  * Create-, Describe-, Update-, Delete-, Connect- and DisconnectCustomKeyStore(s).
  *
  * Connecting is done when it is answered; AWS answers first and takes some minutes. A store that did not connect is in
- * the state FAILED, with the code of its reason.
+ * the state FAILED, with the code of its reason. What changes a store has its turn, in which it reads the rows anew.
  *
  * Source: KMS API Reference; KMS Developer Guide, "Key stores".
  *
@@ -22,7 +22,7 @@ import type {
 } from "@aws-sdk/client-kms";
 import { toHex } from "../../../../shared/bytes.ts";
 import { AwsFault, validationFault } from "../../fault.ts";
-import { ownStore } from "../key-store-connections.ts";
+import { inKeyStoreTurn, ownStore } from "../key-store-connections.ts";
 import { assertOwnProxy, assertUpdatable, changesProxy, updatedCloudHsm, updatedXks } from "../key-store-update.ts";
 import { paginate } from "../pages.ts";
 import type { KmsRequest } from "../request.ts";
@@ -36,9 +36,13 @@ export async function createCustomKeyStore(
   request: KmsRequest,
   input: Valid<CreateCustomKeyStoreCommandInput>,
 ): Promise<Answer<CreateCustomKeyStoreCommandOutput>> {
+  request.authorizeByIdentity("CreateCustomKeyStore", "*");
+  return inKeyStoreTurn(request, () => createStore(request, input));
+}
+
+async function createStore(request: KmsRequest, input: StoreInput): Promise<Answer<CreateCustomKeyStoreCommandOutput>> {
   const { CustomKeyStoreName: name, CustomKeyStoreType: type = "AWS_CLOUDHSM" } = input;
   const { scope, tables } = request;
-  request.authorizeByIdentity("CreateCustomKeyStore", "*");
   const others = tables.keyStores.findAll("scope", scopeKey(scope));
   if (others.some((row) => row.name === name)) throw new AwsFault("CustomKeyStoreNameInUseException");
   if (others.length >= STORES_MAX) throw new AwsFault("LimitExceededException");
@@ -144,6 +148,10 @@ export async function connectCustomKeyStore(
   { CustomKeyStoreId: id }: Valid<ConnectCustomKeyStoreCommandInput>,
 ): Promise<Record<never, never>> {
   request.authorizeByIdentity("ConnectCustomKeyStore", "*");
+  return inKeyStoreTurn(request, () => connectStore(request, id));
+}
+
+async function connectStore(request: KmsRequest, id: string): Promise<Record<never, never>> {
   const row = ownStore(request, id);
   // A store that failed is disconnected first.
   if (row.state === "FAILED") throw new AwsFault("CustomKeyStoreInvalidStateException");
@@ -167,6 +175,10 @@ export async function disconnectCustomKeyStore(
   { CustomKeyStoreId: id }: Valid<DisconnectCustomKeyStoreCommandInput>,
 ): Promise<Record<never, never>> {
   request.authorizeByIdentity("DisconnectCustomKeyStore", "*");
+  return inKeyStoreTurn(request, () => disconnectStore(request, id));
+}
+
+async function disconnectStore(request: KmsRequest, id: string): Promise<Record<never, never>> {
   const { error: _, ...row } = ownStore(request, id);
   if (row.state === "DISCONNECTED") throw new AwsFault("CustomKeyStoreInvalidStateException");
   request.tables.keyStores.set(id, { ...row, state: "DISCONNECTED" });
@@ -178,8 +190,15 @@ export async function updateCustomKeyStore(
   request: KmsRequest,
   input: Valid<UpdateCustomKeyStoreCommandInput>,
 ): Promise<Record<never, never>> {
-  const { CustomKeyStoreId: id, NewCustomKeyStoreName: name } = input;
   request.authorizeByIdentity("UpdateCustomKeyStore", "*");
+  return inKeyStoreTurn(request, () => updateStore(request, input));
+}
+
+async function updateStore(
+  request: KmsRequest,
+  input: Valid<UpdateCustomKeyStoreCommandInput>,
+): Promise<Record<never, never>> {
+  const { CustomKeyStoreId: id, NewCustomKeyStoreName: name } = input;
   const row = ownStore(request, id);
   const others = request.tables.keyStores.findAll("scope", scopeKey(request.scope)).filter((other) => other.id !== id);
   if (name !== undefined && others.some((other) => other.name === name))
@@ -199,11 +218,15 @@ export async function updateCustomKeyStore(
   return {};
 }
 
-export function deleteCustomKeyStore(
+export async function deleteCustomKeyStore(
   request: KmsRequest,
   { CustomKeyStoreId: id }: Valid<DeleteCustomKeyStoreCommandInput>,
-): Record<never, never> {
+): Promise<Record<never, never>> {
   request.authorizeByIdentity("DeleteCustomKeyStore", "*");
+  return inKeyStoreTurn(request, () => deleteStore(request, id));
+}
+
+function deleteStore(request: KmsRequest, id: string): Record<never, never> {
   const row = ownStore(request, id);
   for (const { key } of request.keys.inScope(request.scope, request.now))
     if (key.keyStore?.id === id) throw new AwsFault("CustomKeyStoreHasCMKsException");

@@ -30,7 +30,9 @@ import {
 import { keyArn } from "../identifiers.ts";
 import { metadataOf } from "../key-metadata.ts";
 import { defaultKeyPolicy, readKeyPolicy } from "../key-policy.ts";
-import { DELETING, UNUSABLE } from "../key-state.ts";
+import { DELETING, type KeySituation, UNUSABLE } from "../key-state.ts";
+import { inKeyStoreTurn } from "../key-store-connections.ts";
+import type { NewKey } from "../keys.ts";
 import { paginate } from "../pages.ts";
 import type { KmsRequest } from "../request.ts";
 import type { KeyRow } from "../rows.ts";
@@ -57,13 +59,26 @@ export async function createKey(
   const parsed = readKeyPolicy(policy, state.directory);
   const form = { scope, now, description, policy, tags, keyId, manager: "CUSTOMER", ...plan } as const;
   if (input.Policy !== undefined && !bypasses) assertNotLockedOut(request, keys.draft(form), parsed);
+  const make = () => makeKey(request, input, form);
+  const { key } = await (input.CustomKeyStoreId === undefined ? make() : inKeyStoreTurn(request, make));
+  return { KeyMetadata: metadataOf(keys, keys.situationOf(key), now) };
+}
+
+async function makeKey(
+  request: KmsRequest,
+  input: Valid<CreateKeyCommandInput>,
+  form: NewKey & { readonly keyId: string },
+): Promise<KeySituation> {
+  const { keys, state, scope } = request;
+  const { keyId, spec, origin } = form;
+  keys.assertRoom(scope);
   const keyStore = await state.keyStores.prepareKey(request, { input, keyId });
-  const material =
-    plan.origin === "EXTERNAL" ? undefined : await (state.keyPairs.take(plan.spec) ?? generateKeyMaterial(plan.spec));
+  const material = origin === "EXTERNAL" ? undefined : await (state.keyPairs.take(spec) ?? generateKeyMaterial(spec));
+  // Others may have been made meanwhile.
+  keys.assertRoom(scope);
   const draft = keys.draft({ ...form, material, keyStore });
   keys.keep(draft);
-  request.use(draft);
-  return { KeyMetadata: metadataOf(keys, keys.situationOf(draft.key), now) };
+  return request.use(draft);
 }
 
 type Plan = Pick<KeyRow, "spec" | "usage" | "origin" | "multiRegion">;

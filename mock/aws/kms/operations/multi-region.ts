@@ -50,6 +50,7 @@ export function replicateKey(
   request.authorizeByIdentity("CreateKey", "*", facts, planned);
   if (input.Tags?.length) request.authorizeByIdentity("TagResource", arn, { requestTags: tags }, planned);
   if (given !== undefined && !bypasses) assertNotLockedOut(request, situation, parsed);
+  request.keys.assertRoom(scope);
   request.tables.keys.set(arn, replica);
   // The answer tells of a key that is being made, however short that takes.
   const creating = {

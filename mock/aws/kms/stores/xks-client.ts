@@ -76,12 +76,13 @@ const ERROR_NAMES = new Set(Object.keys(PROXY_FAILURES).filter((kind) => kind.en
 
 export class ProxyClient implements Disposable {
   readonly #options: ProxyClientOptions;
+  /** Empty if the endpoint names no host that there can be. */
   readonly #host: string;
   readonly #agent: Agent;
 
   constructor(options: ProxyClientOptions) {
     this.#options = options;
-    this.#host = new URL(options.uriEndpoint).hostname;
+    this.#host = URL.canParse(options.uriEndpoint) ? new URL(options.uriEndpoint).hostname : "";
     const { certificateAuthorities: trusted } = options;
     this.#agent = new Agent({
       keepAlive: true,
@@ -97,7 +98,8 @@ export class ProxyClient implements Disposable {
    * @throws {ProxyFailure}
    */
   async call(api: string, payload: JsonObject): Promise<JsonObject> {
-    const { uriPath, timeoutMs = 250 } = this.#options;
+    const { uriPath, uriEndpoint, timeoutMs = 250 } = this.#options;
+    if (this.#host === "") throw new ProxyFailure("no TCP connection", `${uriEndpoint} names no host`);
     const body = new TextEncoder().encode(JSON.stringify(payload));
     const attempt = { target: `${uriPath}${api}`, body, deadline: performance.now() + timeoutMs };
     return readAnswer(await this.#send(attempt, true));
