@@ -7,6 +7,9 @@
  *
  * @module
  */
+/** Beyond it, what is reckoned from the time would leave the four digits of a year, and in the end a `Date`'s range. */
+const LAST_MS = Date.UTC(9_000, 0) - 1;
+
 export class EmulatorClock {
   readonly #source: () => Date;
   #offsetMs = 0;
@@ -24,13 +27,19 @@ export class EmulatorClock {
   /** Against the source; not cumulative. */
   set(offsetMs: number): void {
     if (!Number.isFinite(offsetMs)) throw new RangeError(`a clock offset is a number of milliseconds, got ${offsetMs}`);
+    this.#assertKnown(this.#source().getTime() + offsetMs + this.#advancedMs);
     this.#offsetMs = offsetMs;
   }
 
   /** Forward only: nothing here can be undone by going back. */
   advance(ms: number): void {
     if (!Number.isFinite(ms) || ms < 0) throw new RangeError(`a clock advances by 0 ms or more, got ${ms}`);
+    this.#assertKnown(this.now().getTime() + ms);
     this.#advancedMs += ms;
+  }
+
+  #assertKnown(timeMs: number): void {
+    if (timeMs < 0 || timeMs > LAST_MS) throw new RangeError("a clock's time is from the year 1970 to 8999");
   }
 
   /** Back to the source. */

@@ -49,6 +49,8 @@ export interface CredentialRow {
   readonly federatedProvider?: string;
   /** Lower-case condition key → values. */
   readonly context?: Readonly<Record<string, readonly string[]>>;
+  /** When MFA vouched for the session; ISO 8601. */
+  readonly mfaAt?: string;
   readonly sessionTags?: Readonly<Record<string, string>>;
   readonly transitiveTagKeys?: readonly string[];
   readonly sourceIdentity?: string;

@@ -209,18 +209,17 @@ function assertNew(
 
 function callerOf(row: CredentialRow, principal: PrincipalRow): AuthenticatedCaller {
   const { partition, accountId, type, name, arn } = principal;
-  const { accessKeyId, sessionName = "", isFederatedUser = false, federatedProvider } = row;
+  const { accessKeyId, sessionName = "", isFederatedUser = false, federatedProvider, mfaAt } = row;
   const tags = { ...principal.tags, ...row.sessionTags };
   const sessionPolicies = row.sessionPolicies?.map((given) => named(given.name, given.document));
   const federatedArn = `arn:${partition}:sts::${accountId}:federated-user/${sessionName}`;
   const sessionArn = `arn:${partition}:sts::${accountId}:assumed-role/${name}/${sessionName}`;
   return {
-    ...{ partition, accountId, accessKeyId },
+    ...{ partition, accountId, accessKeyId, userId: userIdOf(row, principal) },
     type: isFederatedUser ? "federated-user" : type,
     name: isFederatedUser ? sessionName : name,
     principalArn: isFederatedUser ? federatedArn : arn,
     arn: isFederatedUser ? federatedArn : type === "role" ? sessionArn : arn,
-    userId: userIdOf(row, principal),
     context: new Map([
       ...Object.entries(tags).map(([key, value]) => [`aws:principaltag/${key.toLowerCase()}`, [value]] as const),
       ...Object.entries(row.context ?? {}),
@@ -234,6 +233,7 @@ function callerOf(row: CredentialRow, principal: PrincipalRow): AuthenticatedCal
     ...(sessionPolicies ? { sessionPolicies } : {}),
     ...(isFederatedUser ? { issuerArn: arn } : {}),
     ...(federatedProvider === undefined ? {} : { federatedProvider }),
+    ...(mfaAt === undefined ? {} : { mfaAt }),
   };
 }
 

@@ -117,8 +117,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   const reception = { now, clientTime, requestId, connection: { ...connectionOf(request), cutAfter } };
   const answer = await answerRequest(options.door, { ...head, body }, reception, options.onBug);
   if (cut === undefined) return send(response, answer, requestId, clientTime);
-  response.detachSocket(request.socket);
-  request.socket.end(wholeAnswer(answer, requestId, clientTime).subarray(0, cut));
+  endWith(response, wholeAnswer(answer, requestId, clientTime).subarray(0, cut));
 }
 
 interface Refusal {
@@ -130,10 +129,19 @@ interface Refusal {
 /** Answers while the body still comes, and closes: what is unread would otherwise reset the connection. */
 function refuse(request: IncomingMessage, response: ServerResponse, { fault, head, now }: Refusal): void {
   const requestId = randomUUID();
-  const { socket } = request;
+  endWith(response, wholeAnswer(answerFault(fault, head, requestId), requestId, now), () => request.resume());
+}
+
+/** The connection's last bytes, when it is this response's turn: a request can come before the one ahead is answered. */
+function endWith(response: ServerResponse, bytes: Uint8Array, ended?: () => void): void {
+  const { socket } = response;
+  if (!socket) {
+    response.once("socket", () => endWith(response, bytes, ended));
+    return;
+  }
   response.detachSocket(socket);
-  socket.end(wholeAnswer(answerFault(fault, head, requestId), requestId, now));
-  request.resume();
+  socket.end(bytes);
+  ended?.();
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
@@ -147,9 +155,9 @@ function wholeAnswer(answer: Answer, requestId: string, now: Date): Buffer {
 }
 
 function send(response: ServerResponse, answer: Answer, requestId: string, now: Date): void {
-  const body = Buffer.from(answer.body);
-  response.writeHead(answer.status, headersOf(answer, body.length, requestId, now));
-  response.end(body);
+  response.writeHead(answer.status, headersOf(answer, Buffer.byteLength(answer.body), requestId, now));
+  // As a text: Node then sends it in one piece with the head.
+  response.end(answer.body);
 }
 
 function headersOf(answer: Answer, length: number, requestId: string, now: Date): Record<string, string> {
@@ -190,7 +198,8 @@ function connectionOf(request: IncomingMessage): Connection {
   const { socket } = request;
   const isTls = socket instanceof TLSSocket;
   return {
-    sourceIp: socket.remoteAddress ?? "",
+    // Where IPv6 is listened on too, IPv4 comes as ::ffff:a.b.c.d.
+    sourceIp: (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, ""),
     userAgent: request.headers["user-agent"] ?? "",
     host: request.headers.host ?? "",
     tlsVersion: (isTls && socket.getProtocol()) || "",

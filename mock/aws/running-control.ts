@@ -51,7 +51,7 @@ export function runningControl(aws: MockAws, seed: MockAwsSeed = {}): () => Conn
       seed: ({ seed: given }) => aws.seed(given as MockAwsSeed), // checked there, field by field
       advanceClock: ({ ms }) => {
         if (typeof ms !== "number" || !(ms >= 0)) throw invalid("ms", "0 or more milliseconds", String(typeof ms));
-        aws.advanceClock(ms);
+        advance(aws, ms);
         return { now: aws.status().now };
       },
       quotas: async ({ quotas }) => {
@@ -63,6 +63,15 @@ export function runningControl(aws: MockAws, seed: MockAwsSeed = {}): () => Conn
     };
     return { handlers, end: () => ended.abort() };
   };
+}
+
+function advance(aws: MockAws, ms: number): void {
+  try {
+    aws.advanceClock(ms);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw invalid("ms", "a time that the clock can tell", "another");
+  }
 }
 
 /** The record of a request id, the last denied one, or the last of all. */

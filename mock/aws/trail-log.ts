@@ -19,27 +19,57 @@ export interface TrailQuery {
 }
 
 const RECORDS_MAX = 10_000;
+/** Of JSON, in characters. */
+const SIZE_MAX = 67_108_864;
 /** A follower that does not read loses the oldest. */
 const WAITING_MAX = 1_000;
 
 export class TrailLog {
   #records: TrailRecord[] = [];
+  /** Of each record, as JSON. */
+  #sizes: number[] = [];
+  #size = 0;
+  readonly #sizeMax: number;
   readonly #followers = new Set<(records: readonly TrailRecord[]) => void>();
+
+  constructor(sizeMax: number = SIZE_MAX) {
+    this.#sizeMax = sizeMax;
+  }
 
   readonly record = (records: readonly TrailRecord[]): void => {
     this.#records.push(...records);
-    // Dropped a thousand at a time: one at a time would move ten thousand for each call.
-    if (this.#records.length > RECORDS_MAX + 1_000) this.#records = this.#records.slice(-RECORDS_MAX);
+    for (const record of records) {
+      const size = JSON.stringify(record).length;
+      this.#sizes.push(size);
+      this.#size += size;
+    }
+    // Dropped a thousand at a time, or a sixteenth: one at a time would move ten thousand for each call.
+    if (this.#records.length > RECORDS_MAX + 1_000) this.#drop(this.#records.length - RECORDS_MAX);
+    if (this.#size > this.#sizeMax) this.#drop(this.#countAbove((this.#sizeMax / 16) * 15));
     for (const tell of this.#followers) tell(records);
   };
 
-  /** Oldest first; the latest 10 000 are kept. */
+  /** Oldest first; the latest 10 000 are kept, and no more than 64 MiB of them. */
   list(query: TrailQuery = {}): readonly TrailRecord[] {
     return this.#records.slice(-RECORDS_MAX).filter((record) => matches(record, query));
   }
 
   clear(): void {
-    this.#records = [];
+    this.#drop(this.#records.length);
+  }
+
+  #drop(count: number): void {
+    for (const size of this.#sizes.slice(0, count)) this.#size -= size;
+    this.#sizes = this.#sizes.slice(count);
+    this.#records = this.#records.slice(count);
+  }
+
+  /** How many of the oldest are too many for so much. */
+  #countAbove(sizeMax: number): number {
+    let size = this.#size;
+    let count = 0;
+    while (size > sizeMax) size -= this.#sizes[count++] ?? size;
+    return count;
   }
 
   /** Every record from this call on, until the loop is left or the signal aborts. */

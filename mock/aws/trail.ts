@@ -5,6 +5,8 @@
  * explanation stands beside it and is the emulator's own; real AWS gives none. A successful call on another account's
  * key is recorded for both accounts, with one `sharedEventID`; the owner's event names the other account and no more.
  *
+ * What a client makes long is shortened, so that no client fills the memory (`trail-limits.ts`).
+ *
  * Source: CloudTrail User Guide, "Record contents"; KMS Developer Guide, "Logging AWS KMS API calls".
  *
  * @module
@@ -15,6 +17,7 @@ import type { Decision } from "./iam/authorize.ts";
 import type { JsonObject } from "./json.ts";
 import type { Connection, ServiceCall } from "./service.ts";
 import { invokingService, userIdentityOf } from "./trail-identity.ts";
+import { shortElements, shortExplanation, shortText } from "./trail-limits.ts";
 
 export interface CloudTrailEvent {
   readonly eventVersion: "1.11";
@@ -104,7 +107,15 @@ export function recordsOf(
   const accounts = fault ? [caller.accountId] : [...new Set([caller.accountId, owner])];
   const shared = accounts.length > 1 ? { sharedEventID: randomUUID() } : {};
   const { decision, attestation } = audit;
-  const summary = summarize(fault, audit);
+  const [requestParameters, responseElements] = [
+    shortElements(audit.requestParameters),
+    shortElements(audit.responseElements),
+  ];
+  const explanation = shortExplanation({
+    summary: summarize(fault, audit),
+    attestation,
+    ...(decision ? { decision } : {}),
+  });
   const service = invokingService(caller);
   return accounts.map((recipientAccountId) => ({
     event: {
@@ -116,9 +127,9 @@ export function recordsOf(
       awsRegion: call.region,
       sourceIPAddress: service ?? connection.sourceIp,
       userAgent: service ?? connection.userAgent,
-      ...(fault ? { errorCode: isDenied ? "AccessDenied" : fault.error, errorMessage: fault.message } : {}),
-      requestParameters: isDenied ? null : audit.requestParameters,
-      responseElements: fault ? null : audit.responseElements,
+      ...(fault ? { errorCode: isDenied ? "AccessDenied" : fault.error, errorMessage: shortText(fault.message) } : {}),
+      requestParameters: isDenied ? null : requestParameters,
+      responseElements: fault ? null : responseElements,
       ...(audit.additionalEventData && !fault ? { additionalEventData: audit.additionalEventData } : {}),
       requestID: call.requestId,
       eventID: randomUUID(),
@@ -131,7 +142,7 @@ export function recordsOf(
       eventCategory: "Management",
       ...(connection.tlsVersion === "" || service !== undefined ? {} : { tlsDetails: tlsDetailsOf(connection) }),
     },
-    explanation: { summary, attestation, ...(decision ? { decision } : {}) },
+    explanation,
   }));
 }
 

@@ -177,6 +177,7 @@ describe("its methods", () => {
 
   test.each([
     ["advanceClock", { ms: -1 }, "ERR_CONFIG_FIELD_INVALID"],
+    ["advanceClock", { ms: 1e17 }, "ERR_CONFIG_FIELD_INVALID"],
     ["advanceClock", { ms: "30d" }, "ERR_CONFIG_FIELD_INVALID"],
     ["trail", { query: { name: "x" } }, "ERR_CONFIG_FIELD_UNKNOWN"],
     ["trail", { query: { eventName: 1 } }, "ERR_CONFIG_FIELD_INVALID"],

@@ -1,9 +1,16 @@
 /** From STS to KMS in one emulated AWS: the credentials of an assumed role are a caller that key policies know. */
 import { Agent } from "node:https";
-import { CreateKeyCommand, DecryptCommand, EncryptCommand, KMSClient } from "@aws-sdk/client-kms";
-import { AssumeRoleCommand, STSClient } from "@aws-sdk/client-sts";
+import {
+  CreateKeyCommand,
+  DecryptCommand,
+  EncryptCommand,
+  GenerateRandomCommand,
+  KMSClient,
+} from "@aws-sdk/client-kms";
+import { AssumeRoleCommand, GetSessionTokenCommand, STSClient } from "@aws-sdk/client-sts";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { expect, test } from "vitest";
+import { oneTimeCode } from "../../mock/aws/sts/mfa.ts";
 import { allow, type Keys, outcome, trust, userKeys } from "./door-bed.ts";
 import { NOW, OTHER, OWNER, REGION, startTestbed } from "./testbed.ts";
 
@@ -54,4 +61,50 @@ test("a key policy that names a role opens to its session, across accounts, and 
   const reader = await become("reader");
   expect(Buffer.from((await reader.send(open)).Plaintext ?? [])).toEqual(plaintext);
   expect(await outcome((await become("stranger")).send(open))).toBe("AccessDeniedException");
+});
+
+test("the age of MFA grows in KMS, for a user's session and a role's", async () => {
+  const keys = userKeys();
+  const [seed, serialNumber] = ["GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", `arn:aws:iam::${OWNER}:mfa/alice`];
+  const recent = allow(["kms:*", "sts:*"], { Condition: { NumericLessThan: { "aws:MultiFactorAuthAge": "600" } } });
+  const mfaDevices = [{ serialNumber, seed }];
+  const user = { type: "user" as const, name: "alice", credentials: [keys], mfaDevices };
+  const role = { type: "role" as const, name: "careful", credentials: [], identityPolicies: [recent] };
+  await using aws = await startTestbed({
+    accounts: [
+      {
+        accountId: OWNER,
+        principals: [
+          { ...user, identityPolicies: [recent, allow("sts:AssumeRole")] },
+          { ...role, trustPolicy: trust({ AWS: OWNER }) },
+        ],
+      },
+    ],
+    now: () => NOW,
+  });
+  const client = (credentials: Keys) => ({
+    ...{ endpoint: aws.url, region: REGION, credentials, maxAttempts: 2 },
+    requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ ca: aws.caCertificatePem }) }),
+  });
+  const sts = new STSClient(client(keys));
+  const mfa = { SerialNumber: serialNumber, TokenCode: oneTimeCode(seed, NOW.getTime() / 30_000) };
+  const RoleArn = `arn:aws:iam::${OWNER}:role/careful`;
+  const answers = [
+    await sts.send(new GetSessionTokenCommand(mfa)),
+    await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "with-mfa", ...mfa })),
+    await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "without" })),
+  ];
+  const use = (): Promise<string[]> =>
+    Promise.all(
+      answers.map(({ Credentials: given }) => {
+        const { AccessKeyId = "", SecretAccessKey = "", SessionToken = "" } = given ?? {};
+        const session = { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+        return outcome(new KMSClient(client(session)).send(new GenerateRandomCommand({ NumberOfBytes: 1 })));
+      }),
+    );
+  expect(await use()).toEqual(["ok", "ok", "AccessDeniedException"]);
+  aws.advanceClock(599_000);
+  expect(await use()).toEqual(["ok", "ok", "AccessDeniedException"]);
+  aws.advanceClock(1_000);
+  expect(await use()).toEqual(Array.from({ length: 3 }, () => "AccessDeniedException"));
 });

@@ -208,6 +208,16 @@ describe("AssumeRoleWithSAML", () => {
     expect(await verdict(assume(encode(xml())))).toBe(expected);
   });
 
+  test("the provider's own session ends it if that is earlier, and none begins when it has ended", async () => {
+    const until = (seconds: number): string => {
+      const statement = `<saml:AuthnStatement AuthnInstant="${at(-10)}" SessionNotOnOrAfter="${at(seconds)}"/>`;
+      return encode(signed(response().replace("</saml:Assertion>", `${statement}</saml:Assertion>`)));
+    };
+    const endOf = async (seconds: number) => (await assume(until(seconds))).Credentials?.Expiration?.toISOString();
+    expect([await endOf(600), await endOf(7_200)]).toEqual([at(600), at(3_600)]);
+    expect([await verdict(assume(until(1))), await verdict(assume(until(0)))]).toEqual(["ok", "ExpiredToken"]);
+  });
+
   test("text that is not base64, another provider, the trust policy's own demands", async () => {
     expect(await verdict(assume("****"))).toBe(REFUSED);
     const carol = `arn:aws:iam::${ACCOUNT}:role/only-carol`;

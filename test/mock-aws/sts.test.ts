@@ -53,6 +53,12 @@ const accounts: readonly MockAccount[] = [
         "with-mfa",
         trust({ AWS: ACCOUNT }, "sts:AssumeRole", { Condition: { Bool: { "aws:MultiFactorAuthPresent": "true" } } }),
       ),
+      role(
+        "recent-mfa",
+        trust({ AWS: ACCOUNT }, "sts:AssumeRole", {
+          Condition: { NumericLessThan: { "aws:MultiFactorAuthAge": "600" } },
+        }),
+      ),
       role("untagged", trust({ AWS: ACCOUNT })),
       role("closed", undefined),
       role("cross", trust({ AWS: PARTNER })),
@@ -61,6 +67,7 @@ const accounts: readonly MockAccount[] = [
   },
   {
     accountId: PARTNER,
+    managedPolicies: [{ name: "Theirs", document: allow("kms:*") }],
     principals: [
       { type: "user", name: "partner", identityPolicies: [allow("sts:AssumeRole")], credentials: [keys.partner] },
     ],
@@ -206,6 +213,13 @@ describe("AssumeRole", () => {
     );
   });
 
+  test("a managed policy of another account is none", async () => {
+    const PolicyArns = [{ arn: `arn:aws:iam::${PARTNER}:policy/Theirs` }];
+    expect(await outcome(assume("open", keys.alice, { PolicyArns }))).toMatch(/^MalformedPolicyDocument/);
+    const federation = bed.sts(keys.alice).send(new GetFederationTokenCommand({ Name: "carol", PolicyArns }));
+    expect(await outcome(federation)).toMatch(/^MalformedPolicyDocument/);
+  });
+
   test("session policies narrow, inline and managed", async () => {
     const Policy = JSON.stringify(allow("kms:DescribeKey"));
     expect((await assume("open", keys.alice, { Policy })).PackedPolicySize).toBeGreaterThan(0);
@@ -279,6 +293,19 @@ describe("GetSessionToken and GetFederationToken", () => {
         }),
       );
     expect([await outcome(ask(0)), await outcome(ask(1)), await outcome(ask(2))]).toEqual(["ok", "ok", "AccessDenied"]);
+  });
+
+  test("the age of MFA grows with the session: nine minutes are below ten, ten are not", async () => {
+    const TokenCode = oneTimeCode(SEED, NOW.getTime() / 30_000);
+    const { Credentials: given } = await bed
+      .sts(keys.alice)
+      .send(new GetSessionTokenCommand({ SerialNumber: SERIAL, TokenCode }));
+    const assumeAt = async (seconds: number): Promise<string> => {
+      bed.offsetMs = seconds * 1_000;
+      return outcome(assume("recent-mfa", keysOf(given)));
+    };
+    expect([await assumeAt(0), await assumeAt(599), await assumeAt(600)]).toEqual(["ok", "ok", "AccessDenied"]);
+    bed.offsetMs = 0;
   });
 
   test("the one-time code of RFC 6238, appendix B", () => {

@@ -26,6 +26,19 @@ import {
   startTestbed,
 } from "./testbed.ts";
 
+test("a clock goes where a date can, and stays where it was when it can not", () => {
+  const start = aws.status().now;
+  for (const move of [
+    () => aws.advanceClock(1e17),
+    () => aws.setClockOffsetMs(1e15),
+    () => aws.setClockOffsetMs(-1e15),
+  ])
+    expect(move).toThrow(RangeError);
+  expect(aws.status().now).toBe(start);
+  aws.advanceClock(DAY_MS);
+  expect(Date.parse(aws.status().now) - Date.parse(start)).toBe(DAY_MS);
+});
+
 const DAY_MS = 86_400_000;
 
 let aws: MockAws;

@@ -1,5 +1,6 @@
 /** The audit trail: CloudTrail's shape for every kind of caller, both accounts, no secrets, looked through and followed. */
 import {
+  CreateAliasCommand,
   CreateKeyCommand,
   DecryptCommand,
   DescribeKeyCommand,
@@ -265,6 +266,56 @@ describe("userIdentity", () => {
     expect(identity).toMatchObject(expected);
     if ("accessKeyId" in expected) expect(identity).toEqual(expected);
     expect(JSON.stringify(identity)).not.toContain("undefined");
+  });
+});
+
+describe("what a client makes long is kept short", () => {
+  test("60 CreateAlias with a name of 900 000 characters leave less than 1 MB", async () => {
+    await using small = await startTestbed();
+    const client = clientOf(small, "admin");
+    const AliasName = `alias/${"n".repeat(900_000)}`;
+    const refused = () =>
+      client.send(new CreateAliasCommand({ AliasName, TargetKeyId: keyArn })).catch(() => "refused");
+    for (let i = 0; i < 60; i++) expect(await refused()).toBe("refused");
+    expect(small.trail({ errorCode: "ValidationException" }).length).toBeGreaterThanOrEqual(60); // the SDK repeats some
+    expect(JSON.stringify(small.trail()).length).toBeLessThan(1_000_000);
+    expect(small.trail()[0]?.event.errorMessage).toHaveLength(1_024);
+    client.destroy();
+  });
+
+  test("names and values of a context in parameters and in the explanation; parameters above 100 KiB are not there", async () => {
+    await using small = await startTestbed();
+    const condition = { StringEquals: { "kms:EncryptionContext:team": "blue" } };
+    const statement = { Effect: "Allow", Principal: { AWS: arnOf("bare") }, Action: "kms:*", Resource: "*" };
+    const client = clientOf(small, "admin");
+    const { KeyMetadata: key } = await client.send(
+      new CreateKeyCommand({ Policy: keyPolicy({ ...statement, Condition: condition }) }),
+    );
+    const as = clientOf(small, "bare");
+    const encrypt = (who: KMSClient, EncryptionContext: Record<string, string>) =>
+      who.send(new EncryptCommand({ KeyId: key?.KeyId, Plaintext: SECRET, EncryptionContext })).catch(() => "refused");
+    expect(await encrypt(as, { team: "r".repeat(3_000) })).toBe("refused");
+    const { nearest, summary } = small.trail().at(-1)?.explanation.decision ?? expect.unreachable();
+    expect([nearest?.failed[0]?.actual[0]?.length, summary.length]).toEqual([256, 1_024]);
+    await encrypt(client, { ["n".repeat(2_000)]: "v".repeat(2_000) });
+    const [[name = "", value = ""] = []] = Object.entries(contextOf(small));
+    expect([name.length, value.length]).toEqual([1_024, 1_024]);
+    await encrypt(client, Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`name-${i}`, "v".repeat(60)])));
+    expect(small.trail().at(-1)?.event.requestParameters).toBeNull();
+    for (const each of [client, as]) each.destroy();
+  });
+
+  const contextOf = (from: MockAws): Record<string, string> =>
+    (from.trail().at(-1)?.event.requestParameters?.["encryptionContext"] ?? {}) as Record<string, string>;
+
+  test("a log keeps the latest records within its size", () => {
+    const log = new TrailLog(100_000);
+    const big = (eventName: string) =>
+      ({ event: { eventName, userIdentity: {}, errorMessage: "x".repeat(1_000) } }) as never;
+    for (let i = 0; i < 500; i++) log.record([big(String(i))]);
+    const kept = log.list();
+    expect(JSON.stringify(kept).length).toBeLessThan(101_000);
+    expect([kept.length > 80, kept.at(-1)?.event.eventName]).toEqual([true, "499"]);
   });
 });
 

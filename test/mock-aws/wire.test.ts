@@ -321,6 +321,17 @@ describe("limits", () => {
     expect(await announce("content-length: 10", "{")).toMatch(/^HTTP\/1\.1 408 /);
   });
 
+  test("K12 a body too large behind a request that is not answered yet: both are answered, and it closes", async () => {
+    const bugs: unknown[] = [];
+    await using other = await startBed(accounts, { onBug: (error) => bugs.push(error) });
+    const small = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+    const large = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1100000\r\n\r\nabc";
+    const reply = await raw(`${small}${large}`, other.port);
+    expect(reply.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 400", "HTTP/1.1 400"]);
+    expect(reply).toMatch(/UnknownOperationException.*connection: close.*SerializationException/is);
+    expect(bugs).toEqual([]);
+  });
+
   test("headers that do not end are given up", async () => {
     expect(await raw("POST / HTTP/1.1\r\nhost: localhost\r\nx-a: ")).toMatch(/^HTTP\/1\.1 408 /);
   });
@@ -351,17 +362,17 @@ describe("limits", () => {
     return raw(`POST / HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n\r\n${body}`);
   }
 
-  function open() {
+  function open(port = bed.port) {
     return connect({
-      ...{ host: "127.0.0.1", port: bed.port, ca: bed.identity.caCertificatePem, servername: "localhost" },
+      ...{ host: "127.0.0.1", port, ca: bed.identity.caCertificatePem, servername: "localhost" },
     });
   }
 
   /** Writes and never ends; gives what the server says until it closes. */
-  function raw(bytes: string): Promise<string> {
+  function raw(bytes: string, port = bed.port): Promise<string> {
     return new Promise((resolve) => {
       let text = "";
-      const socket = open();
+      const socket = open(port);
       socket.on("secureConnect", () => socket.write(bytes));
       socket.on("data", (chunk) => {
         text += chunk.toString("latin1");
@@ -451,6 +462,12 @@ describe("host names", () => {
 });
 
 describe("TLS and plain HTTP", () => {
+  test("aws:SourceIp is IPv4 also where IPv6 is listened on", async () => {
+    await using both = await startBed(accounts, { tls: false, listenOn: "::ffff:127.0.0.1" });
+    expect(await outcome(both.kms(keys).send(new GenerateRandomCommand({})))).toBe("ok");
+    expect(both.calls[0]?.connection.sourceIp).toBe("127.0.0.1");
+  });
+
   test("nobody trusts it who was not told to", async () => {
     await expect(post({}, "", { ca: undefined } as ClientRequestArgs)).rejects.toMatchObject({
       code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/) as string,

@@ -38,8 +38,16 @@ export interface Caller {
   readonly issuerArn?: string;
   /** Of a session from web identity or SAML: `cognito-identity.amazonaws.com`, or the provider's ARN. */
   readonly federatedProvider?: string;
+  /** When MFA vouched for the session; ISO 8601. Absent: it did not. */
+  readonly mfaAt?: string;
   /** The service that calls on the caller's behalf, e.g. `s3.eu-central-1.amazonaws.com`. */
   readonly viaService?: string;
+}
+
+/** What `aws:MultiFactorAuthAge` says at a time: whole seconds; nothing without MFA. */
+export function mfaAge({ mfaAt }: Caller, now: Date): string | undefined {
+  if (mfaAt === undefined) return undefined;
+  return String(Math.max(0, Math.floor((now.getTime() - Date.parse(mfaAt)) / 1000)));
 }
 
 /** How a statement reaches a caller, strongest first. */

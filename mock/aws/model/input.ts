@@ -2,6 +2,8 @@
  * Checks an operation's input against its model, in AWS's words: the wrong JSON type is a SerializationException, a
  * broken limit is one clause of a ValidationException, and all clauses come together.
  *
+ * A text of the request is quoted up to its 1,024th character, longer than any recorded answer quotes.
+ *
  * Members that the shape does not have are ignored, as AWS does. `null` is absent. Secret values are never quoted.
  *
  * @module
@@ -100,14 +102,14 @@ class Reading {
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => {
         this.value(shape.key, key, `${path}.key`);
-        return [key, this.value(shape.value, item, `${path}.${key}.member`)];
+        return [key, this.value(shape.value, item, `${path}.${quoted(key)}.member`)];
       }),
     );
   }
 
   #string({ shape, name }: NamedText, value: Json, path: string): string {
     if (typeof value !== "string") throw wrongType(value, "String");
-    const shown = shape.sensitive ? "Value" : `Value '${value}'`;
+    const shown = shape.sensitive ? "Value" : `Value '${quoted(value)}'`;
     this.#range(shown, value.length, path, shape);
     if (shape.pattern !== undefined && !patternOf(shape.pattern).test(value))
       this.#fails(shown, path, `Member must satisfy regular expression pattern: ${shape.pattern}`);
@@ -126,6 +128,12 @@ class Reading {
   #fails(shown: string, path: string, constraint: string): void {
     this.clauses.push(`${shown} at '${path}' failed to satisfy constraint: ${constraint}`);
   }
+}
+
+const QUOTED_MAX = 1_024;
+
+function quoted(text: string): string {
+  return text.length > QUOTED_MAX ? `${text.slice(0, QUOTED_MAX)}…` : text;
 }
 
 const patterns = new Map<string, RegExp>();

@@ -63,7 +63,7 @@ export function assumeRole(request: StsRequest, input: AssumeRoleInput): JsonObj
   if (issuer?.sourceIdentity !== undefined && sourceIdentity !== issuer.sourceIdentity)
     throw notAuthorized(caller, "sts:SetSourceIdentity", roleArn);
   const durationSeconds = durationOf(input.DurationSeconds, role, issuer);
-  const sessionPolicies = readSessionPolicies(input, directory);
+  const sessionPolicies = readSessionPolicies(input, { directory, owner: role });
   const size = packedSize(input, sessionTags.tags);
   const isPacked = sessionPolicies !== undefined || Object.keys(sessionTags.tags).length > 0;
   const credentials = openSession(request, {

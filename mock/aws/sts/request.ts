@@ -10,6 +10,7 @@ import type { PrincipalRow } from "../directory-rows.ts";
 import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
 import type { ConditionContext } from "../iam/condition.ts";
+import { mfaAge } from "../iam/principal.ts";
 import type { AnonymousCall, AuthenticatedCaller } from "../service.ts";
 import type { Audit } from "../trail.ts";
 import { readTrustPolicy } from "./trust-policy.ts";
@@ -83,6 +84,7 @@ function contextOf(call: AnonymousCall, caller: AuthenticatedCaller, keys: Reque
     "aws:SecureTransport": String(connection.tlsVersion !== ""),
     "aws:SourceIp": connection.sourceIp,
     "aws:UserAgent": connection.userAgent,
+    "aws:MultiFactorAuthAge": mfaAge(caller, now),
     ...keys,
   };
   const context = new Map<string, readonly string[]>(caller.context);

@@ -25,6 +25,8 @@ export interface SamlIdentity {
   /** The sign-in address that the assertion was for. */
   readonly recipient: string;
   readonly attributes: ReadonlyMap<string, readonly string[]>;
+  /** The earliest `SessionNotOnOrAfter`, in milliseconds since 1970; infinite if there is none. */
+  readonly sessionEndsAtMs: number;
 }
 
 const SAML = "urn:oasis:names:tc:SAML:2.0:assertion";
@@ -64,6 +66,7 @@ export function verifyAssertion(encoded: string, provider: SamlProviderRow, now:
   const nameId = only(subject, SAML, "NameID");
   return {
     ...{ issuer, recipient, subject: textOf(nameId), attributes: attributesOf(assertion) },
+    sessionEndsAtMs: sessionEndOf(assertion, nowMs),
     subjectType: (nameId.getAttribute("Format") ?? "").replace(FORMAT, ""),
   };
 }
@@ -148,6 +151,14 @@ function assertConditions(conditions: Element, recipient: string, nowMs: number)
   const audiences = children(only(conditions, SAML, "AudienceRestriction"), SAML, "Audience").map(textOf);
   if (!audiences.some((audience) => AUDIENCES.has(audience) || audience === recipient))
     throw invalid("Audience in the response is not AWS");
+}
+
+function sessionEndOf(assertion: Element, nowMs: number): number {
+  const statements = children(assertion, SAML, "AuthnStatement");
+  const ends = statements.filter((statement) => statement.hasAttribute("SessionNotOnOrAfter"));
+  const endsAtMs = Math.min(...ends.map((statement) => instant(statement, "SessionNotOnOrAfter")));
+  if (nowMs >= endsAtMs) throw expired("The identity provider's session has ended");
+  return endsAtMs;
 }
 
 function attributesOf(assertion: Element): ReadonlyMap<string, readonly string[]> {

@@ -4,6 +4,8 @@
  * The assertion names the roles that its subject may take, each with its provider; the role's trust policy may ask for
  * `saml:aud`, `saml:iss`, `saml:sub`, `saml:sub_type`, `saml:doc`, `saml:namequalifier`.
  *
+ * The session ends when its duration does or the provider's own session (`SessionNotOnOrAfter`), whichever is first.
+ *
  * Source: STS API Reference, AssumeRoleWithSAML; IAM User Guide, "Configure SAML assertions for the authentication
  * response", "Available keys for SAML-based AWS STS federation".
  *
@@ -53,8 +55,9 @@ export function assumeRoleWithSaml(request: AnonymousRequest, input: SamlInput):
   ];
   const asked = { ...keys, "sts:RoleSessionName": sessionName, "sts:SourceIdentity": sourceIdentity };
   if (refusedAction({ ...request, caller }, role, actions, asked) !== undefined) throw notAuthorized();
-  const durationSeconds = durationOf(input.DurationSeconds ?? durationIn(identity), role);
-  const sessionPolicies = readSessionPolicies(input, directory);
+  const longest = durationOf(input.DurationSeconds ?? durationIn(identity), role);
+  const durationSeconds = Math.min(longest, (identity.sessionEndsAtMs - call.now.getTime()) / 1000);
+  const sessionPolicies = readSessionPolicies(input, { directory, owner: role });
   const size = packedSize(input, tags);
   const credentials = openSession(
     { ...request, caller },

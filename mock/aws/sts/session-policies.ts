@@ -9,7 +9,7 @@
  */
 import { deflateRawSync } from "node:zlib";
 import type { Directory } from "../directory.ts";
-import type { CredentialRow } from "../directory-rows.ts";
+import type { CredentialRow, PrincipalRow } from "../directory-rows.ts";
 import { AwsFault } from "../fault.ts";
 import { type PolicyDocument, PolicyRefusal, parsePolicy } from "../iam/policy.ts";
 import { validationError } from "./request.ts";
@@ -23,10 +23,10 @@ const PLAINTEXT_MAX = 2_048;
 const PACKED_MAX = 2_048;
 const ARNS_MAX = 10;
 
-/** Nothing if none is given. @throws {AwsFault} `MalformedPolicyDocument`, `PackedPolicyTooLarge` */
+/** Nothing if none is given; by ARN only those of the owner's account: the role's or the user's. @throws {AwsFault} `MalformedPolicyDocument`, `PackedPolicyTooLarge` */
 export function readSessionPolicies(
   { Policy: inline, PolicyArns: descriptors = [] }: SessionPolicyInput,
-  directory: Directory,
+  { directory, owner }: { readonly directory: Directory; readonly owner: PrincipalRow },
 ): CredentialRow["sessionPolicies"] {
   const arns = descriptors.flatMap(({ arn }) => (arn === undefined ? [] : [arn]));
   if (inline === undefined && arns.length === 0) return undefined;
@@ -34,7 +34,7 @@ export function readSessionPolicies(
   if ((inline?.length ?? 0) + arns.join("").length > PLAINTEXT_MAX) throw tooLarge(100 + arns.length);
   const managed = arns.map((arn) => {
     const row = directory.managedPolicy(arn);
-    if (!row) throw malformed(`Policy ${arn} does not exist`);
+    if (!row || row.accountId !== owner.accountId) throw malformed(`Policy ${arn} does not exist`);
     return { name: `session policy ${arn}`, document: row.document };
   });
   return inline === undefined ? managed : [{ name: "inline session policy", document: readInline(inline) }, ...managed];

@@ -26,8 +26,7 @@ export function getSessionToken(
   const principal = ownerOf(request, "GetSessionToken");
   const hasMfa = checkMfa(input, principal, request.call.now);
   const durationSeconds = durationOf(principal, input.DurationSeconds);
-  const context = hasMfa ? { "aws:multifactorauthage": ["0"] } : {};
-  return { Credentials: openSession(request, { principal, durationSeconds, hasMfa, context }) };
+  return { Credentials: openSession(request, { principal, durationSeconds, hasMfa }) };
 }
 
 export interface FederationTokenInput extends SessionPolicyInput, SessionTagInput {
@@ -43,7 +42,7 @@ export function getFederationToken(request: StsRequest, input: FederationTokenIn
   const { tags, keys } = readSessionTags(input);
   authorizeOwn(request, "sts:GetFederationToken", arn, keys);
   if (Object.keys(tags).length > 0) authorizeOwn(request, "sts:TagSession", arn, keys);
-  const sessionPolicies = readSessionPolicies(input, request.directory) ?? [];
+  const sessionPolicies = readSessionPolicies(input, { directory: request.directory, owner: principal }) ?? [];
   const size = packedSize(input, tags);
   const isPacked = sessionPolicies.length > 0 || Object.keys(tags).length > 0;
   const credentials = openSession(request, {

@@ -9,7 +9,10 @@ import type { JsonObject } from "../json.ts";
 import type { StsRequest } from "./request.ts";
 
 export interface NewSession
-  extends Omit<CredentialRow, "accessKeyId" | "secretAccessKey" | "sessionToken" | "expiresAt" | "principalArn"> {
+  extends Omit<
+    CredentialRow,
+    "accessKeyId" | "secretAccessKey" | "sessionToken" | "expiresAt" | "principalArn" | "mfaAt"
+  > {
   readonly principal: PrincipalRow;
   readonly durationSeconds: number;
   readonly hasMfa: boolean;
@@ -24,6 +27,7 @@ export function openSession({ call, directory }: StsRequest, session: NewSession
   const row: CredentialRow = {
     ...{ accessKeyId, secretAccessKey, sessionToken, expiresAt: expiresAt.toISOString(), principalArn: principal.arn },
     ...rest,
+    ...(hasMfa ? { mfaAt: now.toISOString() } : {}),
     context: {
       ...context,
       "aws:tokenissuetime": [now.toISOString()],

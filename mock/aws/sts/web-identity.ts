@@ -62,7 +62,7 @@ export function assumeRoleWithWebIdentity(request: AnonymousRequest, input: WebI
   const keys = { ...sessionTags.keys, "sts:RoleSessionName": sessionName, "sts:SourceIdentity": sourceIdentity };
   if (refusedAction({ ...request, caller }, role, actions, keys) !== undefined) throw notAuthorized();
   const durationSeconds = durationOf(input.DurationSeconds, role);
-  const sessionPolicies = readSessionPolicies(input, directory);
+  const sessionPolicies = readSessionPolicies(input, { directory, owner: role });
   const size = packedSize(input, sessionTags.tags);
   const credentials = openSession(
     { ...request, caller },
