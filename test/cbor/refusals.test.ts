@@ -103,6 +103,7 @@ describe("just inside of a limit", () => {
     ["a1010a", new Map([[1, 10]])],
     ["820102", [1, 2]],
     ["8101", [1]],
+    ["a12001", new Map([[-1, 1]])],
   ])("%s is read", (hex, value) => expect(decodeCbor(bytes(hex), STRICT)).toEqual(value));
 
   test("indefinite lengths, where they are taken", () => {

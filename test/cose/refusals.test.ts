@@ -50,6 +50,11 @@ test.each([
   expect(error.details).toEqual({ path, expected });
 });
 
+test("nesting without end is refused by its depth", () => {
+  const deep = concat(Uint8Array.of(0x84), new Uint8Array(20_000).fill(0x81), Uint8Array.of(1, 2, 3, 4));
+  expect(refusal(deep).details).toEqual({ path: "document", expected: "CBOR at byte 2: nests deeper than 2" });
+});
+
 describe("what is not CBOR", () => {
   test.each([
     ["document", Uint8Array.of(0xff)],

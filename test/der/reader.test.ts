@@ -109,7 +109,7 @@ describe("INTEGER", () => {
 });
 
 describe("OBJECT IDENTIFIER", () => {
-  test.each(["550403", "2a8648ce3d", "00", "818000"])("%s is one", (hex) =>
+  test.each(["550403", "2a8648ce3d", "00", "818000", "81808001"])("%s is one", (hex) =>
     expect(toHex(objectIdentifier(read(`06${(hex.length / 2).toString(16).padStart(2, "0")}${hex}`)))).toBe(hex),
   );
 
