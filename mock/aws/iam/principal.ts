@@ -44,12 +44,6 @@ export interface Caller {
   readonly viaService?: string;
 }
 
-/** What `aws:MultiFactorAuthAge` says at a time: whole seconds; nothing without MFA. */
-export function mfaAge({ mfaAt }: Caller, now: Date): string | undefined {
-  if (mfaAt === undefined) return undefined;
-  return String(Math.max(0, Math.floor((now.getTime() - Date.parse(mfaAt)) / 1000)));
-}
-
 /** How a statement reaches a caller, strongest first. */
 export type PrincipalMatch = "direct" | "role" | "account" | "none";
 

@@ -11,7 +11,7 @@
  */
 import { toHex } from "../../../shared/bytes.ts";
 import type { ConditionContext } from "../iam/condition.ts";
-import { mfaAge } from "../iam/principal.ts";
+import { globalKeys, type KeyValues } from "../iam/global-keys.ts";
 import type { ServiceCall } from "../service.ts";
 import type { EncryptionContext } from "./ciphertext.ts";
 import { type AttestedClaims, registerName } from "./recipient.ts";
@@ -35,9 +35,6 @@ export interface KeyAttributes
   extends Pick<KeyRow, "spec" | "usage" | "origin" | "multiRegion" | "region" | "tags">,
     Partial<Pick<KeyRow, "arn" | "accountId">> {}
 
-/** A condition key and its values. */
-export type Pair = readonly [name: string, values: readonly string[]];
-
 /** What is asked about. */
 export interface Subject {
   readonly action: string;
@@ -51,8 +48,8 @@ export interface Subject {
 const WITHOUT_CALLER = new Set(["GenerateRandom", "ListAliases", "ListKeys", "ListRetirableGrants"]);
 
 export function contextOf(call: ServiceCall, { action, key, facts }: Subject): ConditionContext {
-  const pairs: Pair[] = [
-    ...callerPairs(call),
+  const pairs: KeyValues[] = [
+    ...globalKeys(call, call.caller),
     ...(WITHOUT_CALLER.has(action) ? [] : kmsCallerPairs(call, action)),
     ...(key ? keyPairs(key.attributes, key.family) : []),
     ...(key?.attributes.arn === undefined ? [] : aliasPairs(key.tables, key.attributes.arn)),
@@ -74,37 +71,7 @@ function listed(value: string | boolean | number | readonly string[] | undefined
   return typeof value === "object" ? value : [String(value)];
 }
 
-const PRINCIPAL_TYPE = {
-  root: "Account",
-  user: "User",
-  role: "AssumedRole",
-  "federated-user": "FederatedUser",
-  service: "Service",
-} as const;
-
-/** The global keys that the caller, the time and the connection answer. */
-export function callerPairs({ caller, now, region, connection }: ServiceCall): readonly Pair[] {
-  return [
-    ["aws:PrincipalArn", caller.type === "service" ? [] : [caller.principalArn]],
-    ["aws:PrincipalAccount", caller.type === "service" ? [] : [caller.accountId]],
-    ["aws:PrincipalType", [PRINCIPAL_TYPE[caller.type]]],
-    ["aws:PrincipalIsAWSService", [String(caller.type === "service")]],
-    ["aws:PrincipalServiceName", caller.type === "service" ? [caller.name] : []],
-    ["aws:ViaAWSService", [String(caller.viaService !== undefined)]],
-    ["aws:CalledVia", caller.viaService === undefined ? [] : [caller.viaService.replace(/\..*/, ".amazonaws.com")]],
-    ["aws:userid", [caller.userId]],
-    ["aws:username", caller.type === "user" ? [caller.name] : []],
-    ["aws:SecureTransport", [String(connection.tlsVersion !== "")]],
-    ["aws:SourceIp", caller.viaService === undefined ? [connection.sourceIp] : []],
-    ["aws:CurrentTime", [now.toISOString()]],
-    ["aws:EpochTime", [String(Math.floor(now.getTime() / 1000))]],
-    ["aws:RequestedRegion", [region]],
-    ["aws:UserAgent", [connection.userAgent]],
-    ["aws:MultiFactorAuthAge", listed(mfaAge(caller, now))],
-  ];
-}
-
-function kmsCallerPairs({ caller }: ServiceCall, action: string): readonly Pair[] {
+function kmsCallerPairs({ caller }: ServiceCall, action: string): readonly KeyValues[] {
   const { viaService } = caller;
   return [
     ["kms:CallerAccount", [caller.accountId]],
@@ -112,7 +79,7 @@ function kmsCallerPairs({ caller }: ServiceCall, action: string): readonly Pair[
   ];
 }
 
-function keyPairs(key: KeyAttributes, family?: FamilyRow): Pair[] {
+function keyPairs(key: KeyAttributes, family?: FamilyRow): KeyValues[] {
   const { spec, usage, origin, multiRegion, region, tags, accountId } = key;
   const type = family === undefined || family.primaryRegion === region ? "PRIMARY" : "REPLICA";
   return [
@@ -128,22 +95,22 @@ function keyPairs(key: KeyAttributes, family?: FamilyRow): Pair[] {
   ];
 }
 
-function aliasPairs(tables: KmsTables, arn: string): readonly Pair[] {
+function aliasPairs(tables: KmsTables, arn: string): readonly KeyValues[] {
   return [["kms:ResourceAliases", tables.aliases.findAll("key", arn).map(({ name }) => name)]];
 }
 
-function tagPairs(prefix: string, tags: Readonly<Record<string, string>>): Pair[] {
+function tagPairs(prefix: string, tags: Readonly<Record<string, string>>): KeyValues[] {
   return Object.entries(tags).map(([name, value]) => [`${prefix}/${name}`, [value]]);
 }
 
-function encryptionContextPairs(context: EncryptionContext): readonly Pair[] {
+function encryptionContextPairs(context: EncryptionContext): readonly KeyValues[] {
   return [
     ["kms:EncryptionContextKeys", Object.keys(context)],
     ...Object.entries(context).map(([name, value]) => [`kms:EncryptionContext:${name}`, [value]] as const),
   ];
 }
 
-function attestationPairs(claims: AttestedClaims | undefined): readonly Pair[] {
+function attestationPairs(claims: AttestedClaims | undefined): readonly KeyValues[] {
   if (!claims) return [];
   const registers = [...claims.pcrs].map(
     ([index, value]) => [`kms:RecipientAttestation:${registerName(claims, index)}`, [toHex(value)]] as const,

@@ -5,6 +5,8 @@
  *
  * @module
  */
+
+import { shownMembers } from "../event-members.ts";
 import { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
 import { validateInput } from "../model/input.ts";
@@ -13,7 +15,6 @@ import { readServiceModel } from "../model/service-model.ts";
 import type { Service, ServiceCall } from "../service.ts";
 import { newAudit, recordsOf, type TrailRecord } from "../trail.ts";
 import { assertContexts } from "./encryption-context.ts";
-import { shownMembers } from "./event-members.ts";
 import { OPERATIONS } from "./operations/index.ts";
 import type { Operation } from "./operations/operation.ts";
 import { KmsRequest } from "./request.ts";

@@ -10,11 +10,12 @@
  * @module
  */
 import { createHash, randomBytes } from "node:crypto";
+import { shownMembers } from "../event-members.ts";
 import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
+import { globalKeys } from "../iam/global-keys.ts";
 import type { JsonObject } from "../json.ts";
-import { callerPairs } from "../kms/context.ts";
-import { shownMembers } from "../kms/event-members.ts";
+
 import { defaultQuotas, type Quota, type QuotaScope, type Quotas } from "../kms/quotas.ts";
 import { validateInput } from "../model/input.ts";
 import { serializeOutput } from "../model/output.ts";
@@ -96,7 +97,7 @@ function authorizeCall({ call, audit }: Asked, { ServiceCode: service, QuotaCode
   const { caller, operation } = call;
   const changes = operation === "RequestServiceQuotaIncrease";
   const resource = changes ? arnOf(scopeOf(call), `${service}/${code}`, call) : "*";
-  const pairs = [...callerPairs(call), ...(changes ? [["servicequotas:service", [service]] as const] : [])];
+  const pairs = [...globalKeys(call, caller), ...(changes ? [["servicequotas:service", [service]] as const] : [])];
   const present = pairs.filter(([, values]) => values.length > 0);
   const context = new Map([
     ...caller.context,

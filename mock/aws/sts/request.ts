@@ -10,7 +10,7 @@ import type { PrincipalRow } from "../directory-rows.ts";
 import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
 import type { ConditionContext } from "../iam/condition.ts";
-import { mfaAge } from "../iam/principal.ts";
+import { globalKeys, requestKeys } from "../iam/global-keys.ts";
 import type { AnonymousCall, AuthenticatedCaller } from "../service.ts";
 import type { Audit } from "../trail.ts";
 import { readTrustPolicy } from "./trust-policy.ts";
@@ -25,14 +25,6 @@ export interface StsRequest {
 
 /** Without `sts:`, or whole; absent values leave no key. */
 export type RequestKeys = Readonly<Record<string, readonly string[] | string | undefined>>;
-
-const PRINCIPAL_TYPE = {
-  root: "Account",
-  user: "User",
-  role: "AssumedRole",
-  "federated-user": "FederatedUser",
-  service: "Service",
-} as const;
 
 /** The first of the actions that is not allowed on the role, by its trust policy and the caller's own policies. */
 export function refusedAction(
@@ -70,28 +62,14 @@ function decides({ call, caller, audit }: StsRequest, { action, resource, keys, 
 }
 
 function contextOf(call: AnonymousCall, caller: AuthenticatedCaller, keys: RequestKeys): ConditionContext {
-  const { now, region, connection } = call;
+  // Who brings another proof than a signature has no principal yet.
   const isKnown = caller.accessKeyId !== "";
-  const pairs: RequestKeys = {
-    "aws:PrincipalArn": isKnown ? caller.principalArn : undefined,
-    "aws:PrincipalAccount": isKnown ? caller.accountId : undefined,
-    "aws:PrincipalType": isKnown ? PRINCIPAL_TYPE[caller.type] : undefined,
-    "aws:userid": isKnown ? caller.userId : undefined,
-    "aws:username": caller.type === "user" ? caller.name : undefined,
-    "aws:CurrentTime": now.toISOString(),
-    "aws:EpochTime": String(Math.floor(now.getTime() / 1000)),
-    "aws:RequestedRegion": region,
-    "aws:SecureTransport": String(connection.tlsVersion !== ""),
-    "aws:SourceIp": connection.sourceIp,
-    "aws:UserAgent": connection.userAgent,
-    "aws:MultiFactorAuthAge": mfaAge(caller, now),
-    ...keys,
-  };
+  const own = isKnown ? globalKeys(call, caller) : requestKeys(call, caller);
+  const asked = Object.entries(keys).map(
+    ([name, value]) => [name, typeof value === "string" ? [value] : value] as const,
+  );
   const context = new Map<string, readonly string[]>(caller.context);
-  for (const [name, value] of Object.entries(pairs)) {
-    const values = value === undefined ? [] : typeof value === "string" ? [value] : value;
-    if (values.length > 0) context.set(name.toLowerCase(), values);
-  }
+  for (const [name, values = []] of [...own, ...asked]) if (values.length > 0) context.set(name.toLowerCase(), values);
   return context;
 }
 

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Json, JsonObject } from "../json.ts";
+import type { Json, JsonObject } from "./json.ts";
 
 const NEVER = new Set([
   "Recipient",
