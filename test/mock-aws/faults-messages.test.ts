@@ -146,6 +146,13 @@ describe("where the outline says nothing", () => {
     expect(messageOf("M09-255-bytes").subarray(127, 131).toString("hex")).toMatch(/^0481ff/);
   });
 
+  test("M09: the byte that is missing is never a zero, without which the number would be the same", () => {
+    for (let made = 0; made < 1_500; made++) {
+      const shorter = messageOf("M09-255-bytes").subarray(130, 385);
+      expect(() => contentKeyOf(Buffer.concat([Buffer.of(0), shorter]))).toThrow();
+    }
+  });
+
   test.each([0, 16, 31, 33])("M10: a key of %i bytes arrives", (length) => {
     expect(contentKeyOf(layout(messageOf(`M10-${length}-byte-key`)).encryptedKey).length).toBe(length);
   });

@@ -5,7 +5,6 @@
  *
  * @module
  */
-
 import { shownMembers } from "../event-members.ts";
 import { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";

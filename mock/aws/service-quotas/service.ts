@@ -15,7 +15,6 @@ import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
 import { globalKeys } from "../iam/global-keys.ts";
 import type { JsonObject } from "../json.ts";
-
 import { defaultQuotas, type Quota, type QuotaScope, type Quotas } from "../kms/quotas.ts";
 import { validateInput } from "../model/input.ts";
 import { serializeOutput } from "../model/output.ts";

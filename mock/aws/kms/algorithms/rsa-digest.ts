@@ -4,13 +4,14 @@
  * The encoded message is built here and given to RSA bare. Verifying builds it again, with the salt found in it where
  * there is one, and compares all bytes: there is no lenient parse.
  *
- * Source: RFC 8017 §9.1 (EMSA-PSS, salt as long as the hash), §9.2 (EMSA-PKCS1-v1_5), §B.2.1 (MGF1).
+ * Source: RFC 8017 §9.1 (EMSA-PSS, salt as long as the hash), §9.2 (EMSA-PKCS1-v1_5).
  *
  * @module
  */
 import { constants, createHash, privateEncrypt, publicDecrypt, randomBytes } from "node:crypto";
 import { concat, equalBytes, fromHex } from "../../../../shared/bytes.ts";
 import type { KeyObjects } from "./key-objects.ts";
+import { mgf1, xor } from "./mgf1.ts";
 
 export type RsaHash = "sha256" | "sha384" | "sha512";
 export interface RsaScheme {
@@ -94,21 +95,4 @@ function encodePss(
   // One bit less than the modulus: the number must stay below it.
   masked[0] = (masked[0] ?? 0) & 0x7f;
   return concat(masked, hashed, Uint8Array.of(TRAILER));
-}
-
-function mgf1(seed: Uint8Array, { hash, length }: { hash: RsaHash; length: number }): Uint8Array {
-  const blocks: Uint8Array[] = [];
-  for (let made = 0, counter = 0; made < length; counter++) {
-    const block = createHash(hash)
-      .update(seed)
-      .update(Uint8Array.of(0, 0, 0, counter))
-      .digest();
-    blocks.push(block);
-    made += block.length;
-  }
-  return concat(...blocks).subarray(0, length);
-}
-
-function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return a.map((byte, index) => byte ^ (b[index] ?? 0));
 }

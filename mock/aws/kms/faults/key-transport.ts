@@ -12,7 +12,7 @@ import { constants, createPublicKey, generateKeyPairSync, publicEncrypt, randomB
 import { concat, utf8 } from "../../../../shared/bytes.ts";
 import { contextConstructed, element, TAG } from "../ber.ts";
 import { algorithm, OID, sealForRecipient } from "../recipient-message.ts";
-import type { MessageMutation, MutationTable } from "./message.ts";
+import type { HonestMessage, MessageMutation, MutationTable } from "./message.ts";
 import { type OaepChoices, oaepEncrypt } from "./oaep.ts";
 
 const RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
@@ -37,8 +37,7 @@ export const KEY_TRANSPORT_FAULTS: MutationTable = {
   "M08-mask-sha1": oaepBy({ maskHash: "sha1" }),
   "M08-label": oaepBy({ label: utf8("label") }),
   "M09-0-bytes": (message) => message.withRecipient({ encryptedKey: new Uint8Array(0) }),
-  "M09-255-bytes": (message) =>
-    message.withRecipient({ encryptedKey: oaepEncrypt(message.content.key, message.publicKey).subarray(1) }),
+  "M09-255-bytes": (message) => message.withRecipient({ encryptedKey: withoutItsFirstByte(message) }),
   // A zero in front changes nothing of the number.
   "M09-257-bytes": (message) =>
     message.withRecipient({
@@ -81,6 +80,12 @@ function oaepBy(choices: OaepChoices): MessageMutation {
 /** The content is encrypted under the whole key; what is transported is what `cut` makes of it. */
 function transporting(cut: (key: Uint8Array) => Uint8Array): MessageMutation {
   return (message) => message.withRecipient({ encryptedKey: oaepEncrypt(cut(message.content.key), message.publicKey) });
+}
+
+/** A zero in front would not be missed: the number is the same without it. */
+function withoutItsFirstByte(message: HonestMessage): Uint8Array {
+  const whole = oaepEncrypt(message.content.key, message.publicKey);
+  return whole[0] === 0 ? withoutItsFirstByte(message) : whole.subarray(1);
 }
 
 /** 256 bytes, the smallest number that is no ciphertext. */

@@ -3,11 +3,12 @@
  *
  * Node's own OAEP ties the mask hash to the hash. For faults only: not a byte of an honest answer passes here.
  *
- * Source: RFC 8017 §7.1.1 (EME-OAEP), §B.2.1 (MGF1).
+ * Source: RFC 8017 §7.1.1 (EME-OAEP).
  *
  * @module
  */
 import { constants, createHash, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
+import { mgf1, xor } from "../algorithms/mgf1.ts";
 
 export interface OaepChoices {
   readonly hash?: "sha1" | "sha256" | "sha384";
@@ -26,26 +27,9 @@ export function oaepEncrypt(
   const padding = Buffer.alloc(size - message.length - 2 * labelHash.length - 2);
   const block = Buffer.concat([labelHash, padding, Buffer.of(1), message]);
   const seed = randomBytes(labelHash.length);
-  const maskedBlock = xor(block, mask(seed, { length: block.length, hash: maskHash }));
-  const maskedSeed = xor(seed, mask(maskedBlock, { length: seed.length, hash: maskHash }));
+  const maskedBlock = xor(block, mgf1(seed, { length: block.length, hash: maskHash }));
+  const maskedSeed = xor(seed, mgf1(maskedBlock, { length: seed.length, hash: maskHash }));
   const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   const encoded = Buffer.concat([Buffer.of(0), maskedSeed, maskedBlock]);
   return publicEncrypt({ key, padding: constants.RSA_NO_PADDING }, encoded);
-}
-
-function mask(seed: Uint8Array, { length, hash }: { readonly length: number; readonly hash: string }): Uint8Array {
-  const blocks: Uint8Array[] = [];
-  for (let counter = 0, made = 0; made < length; counter++) {
-    const block = createHash(hash)
-      .update(seed)
-      .update(Uint8Array.of(0, 0, 0, counter))
-      .digest();
-    blocks.push(block);
-    made += block.length;
-  }
-  return Buffer.concat(blocks).subarray(0, length);
-}
-
-function xor(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return left.map((byte, index) => byte ^ (right[index] ?? 0));
 }
