@@ -9,11 +9,12 @@ import type { Service } from "./service.ts";
 export function durableService(service: Service, flush: () => Promise<void>): Service {
   const { anonymous } = service;
   const durably = async (answer: Promise<JsonObject>): Promise<JsonObject> => {
-    // A call may change something and fail later; whoever asks again must find what was changed.
-    const [settled] = await Promise.allSettled([answer]);
-    await flush();
-    if (settled.status === "rejected") throw settled.reason;
-    return settled.value;
+    try {
+      return await answer;
+    } finally {
+      // A call may change something and fail later; whoever asks again must find what was changed.
+      await flush();
+    }
   };
   return {
     ...service,

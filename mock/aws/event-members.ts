@@ -17,12 +17,12 @@ const NEVER = new Set([
 
 /** `only`: the members that are shown at all. Null if nothing is left. */
 export function shownMembers(value: object, only?: readonly string[]): JsonObject | null {
-  const members = Object.entries(value)
-    .filter(([name, member]) => member !== undefined && !NEVER.has(name) && (only?.includes(name) ?? true))
-    .flatMap(([name, member]) => {
-      const shown = show(member, name === "EncryptionContext" || name.startsWith("EncryptionContext"));
-      return shown === undefined ? [] : [[lowerCamel(name), shown] as const];
-    });
+  const members: [name: string, shown: Json][] = [];
+  for (const [name, member] of Object.entries(value)) {
+    if (member === undefined || NEVER.has(name) || (only && !only.includes(name))) continue;
+    const shown = show(member, name.startsWith("EncryptionContext"));
+    if (shown !== undefined) members.push([lowerCamel(name), shown]);
+  }
   return members.length === 0 ? null : Object.fromEntries(members);
 }
 

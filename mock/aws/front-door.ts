@@ -151,8 +151,9 @@ function handleQuery(
   const { service, operation, regions } = routed;
   const { anonymous } = service;
   const call = (region: string): AnonymousCall => ({
-    ...{ operation, region, ...read.reception },
+    ...{ operation, region },
     input: readQueryInput(read.model, operation, read.parameters),
+    ...read.reception,
   });
   if (anonymous?.operations.has(operation)) {
     const [region] = regions;
@@ -161,7 +162,7 @@ function handleQuery(
   }
   try {
     const { caller, region } = authenticate(door, routed, request, read.reception);
-    return service.handle({ ...call(region), caller });
+    return service.handle({ caller, ...call(region) });
   } catch (error) {
     // ExpiredTokenException is another thing in STS: the proof that an operation was given is too old.
     if (error instanceof AwsFault && error.error === "ExpiredTokenException")
@@ -186,7 +187,11 @@ function authenticate(
 ): { readonly caller: DirectoryCredential["caller"]; readonly region: string } {
   const { credential, region } = verifySignature(request, {
     service: service.signingName,
-    ...{ regions, now, clientTime, maxSkewMs: door.maxSkewMs, isPresignable: service.isPresignable },
+    regions,
+    now,
+    clientTime,
+    maxSkewMs: door.maxSkewMs,
+    isPresignable: service.isPresignable,
     keyFor: door.signingKeys.keyFor,
     find: (accessKeyId) => door.directory.find(accessKeyId),
   });

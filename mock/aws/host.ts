@@ -17,7 +17,7 @@ import {
   STATUS_CODES,
 } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { ServerIdentity } from "./certificates.ts";
 import { type AwsFault, serializationFault } from "./fault.ts";
@@ -76,7 +76,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     void serve(request, response, options).catch(options.onBug);
   server.on("request", answer);
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    if (!announcesTooMuch(request)) response.writeContinue();
+    if (!announcesTooMuch(headOf(request))) response.writeContinue();
     answer(request, response);
   });
   server.listen({ host: options.listenOn, port: options.port });
@@ -93,12 +93,8 @@ async function close(server: Server): Promise<void> {
 
 async function serve(request: IncomingMessage, response: ServerResponse, options: HostOptions): Promise<void> {
   const requestId = randomUUID();
-  const head = {
-    method: request.method ?? "",
-    target: request.url ?? "",
-    headers: gatherHeaders(headerPairs(request.rawHeaders)),
-  };
-  const body = await readBody(request);
+  const head = headOf(request);
+  const body = await readBody(request, head);
   if (body === "cut off") return;
   const now = options.now();
   const clientTime = options.clientTime?.(now) ?? now;
@@ -114,15 +110,15 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   const cutAfter = (bytes: number): void => {
     cut = bytes;
   };
-  const reception = { now, clientTime, requestId, connection: { ...connectionOf(request), cutAfter } };
-  const answer = await answerRequest(options.door, { ...head, body }, reception, options.onBug);
+  const reception = { now, clientTime, requestId, connection: { cutAfter, ...connectionOf(request, head) } };
+  const answer = await answerRequest(options.door, { body, ...head }, reception, options.onBug);
   if (cut === undefined) return send(response, answer, requestId, clientTime);
   endWith(response, wholeAnswer(answer, requestId, clientTime).subarray(0, cut));
 }
 
 interface Refusal {
   readonly fault: AwsFault;
-  readonly head: Omit<ReceivedRequest, "body">;
+  readonly head: Head;
   readonly now: Date;
 }
 
@@ -169,40 +165,59 @@ function headersOf(answer: Answer, length: number, requestId: string, now: Date)
   };
 }
 
-function announcesTooMuch(request: IncomingMessage): boolean {
-  return Number(request.headers["content-length"] ?? 0) > BODY_MAX_BYTES;
+function announcesTooMuch({ headers }: Head): boolean {
+  return Number(headers.get("content-length")?.[0] ?? 0) > BODY_MAX_BYTES;
 }
 
-async function readBody(request: IncomingMessage): Promise<Uint8Array | "too large" | "cut off"> {
-  if (announcesTooMuch(request)) return "too large";
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+function readBody(request: IncomingMessage, head: Head): Promise<Uint8Array | "too large" | "cut off"> {
+  if (announcesTooMuch(head)) return Promise.resolve("too large");
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    request.on("data", (chunk: Uint8Array) => {
       size += chunk.length;
-      if (size > BODY_MAX_BYTES) return "too large";
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (request.complete) throw error;
-    return "cut off"; // the client went away, or its time was up: nobody waits for an answer
-  }
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+      if (size <= BODY_MAX_BYTES) chunks.push(chunk);
+      else resolve("too large");
+    });
+    request.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    // The client went away, or its time was up: nobody waits for an answer.
+    request.on("close", () => resolve("cut off"));
+    request.on("error", (error) => (request.complete ? reject(error) : resolve("cut off")));
+  });
+}
+
+type Head = Omit<ReceivedRequest, "body">;
+
+function headOf({ method = "", url = "", rawHeaders }: IncomingMessage): Head {
+  return { method, target: url, headers: gatherHeaders(headerPairs(rawHeaders)) };
 }
 
 function headerPairs(raw: readonly string[]): readonly Parameter[] {
   return raw.flatMap((name, i) => (i % 2 === 0 ? [[name, raw[i + 1] ?? ""] as const] : []));
 }
 
-function connectionOf(request: IncomingMessage): Connection {
-  const { socket } = request;
-  const isTls = socket instanceof TLSSocket;
+function connectionOf({ socket }: IncomingMessage, { headers }: Head): Connection {
   return {
+    userAgent: headers.get("user-agent")?.[0] ?? "",
+    host: headers.get("host")?.[0] ?? "",
+    ...socketFacts(socket),
+  };
+}
+
+type SocketFacts = Pick<Connection, "sourceIp" | "tlsVersion" | "cipherSuite">;
+const factsOfSockets = new WeakMap<Socket, SocketFacts>();
+
+/** They stay as they are for as long as the connection. */
+function socketFacts(socket: Socket): SocketFacts {
+  const known = factsOfSockets.get(socket);
+  if (known) return known;
+  const isTls = socket instanceof TLSSocket;
+  const facts = {
     // Where IPv6 is listened on too, IPv4 comes as ::ffff:a.b.c.d.
     sourceIp: (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, ""),
-    userAgent: request.headers["user-agent"] ?? "",
-    host: request.headers.host ?? "",
     tlsVersion: (isTls && socket.getProtocol()) || "",
     cipherSuite: isTls ? socket.getCipher().standardName : "",
   };
+  factsOfSockets.set(socket, facts);
+  return facts;
 }

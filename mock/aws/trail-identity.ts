@@ -19,7 +19,7 @@ export function userIdentityOf(caller: Caller, recipientAccountId: string): Json
   const invokedBy = service === undefined ? {} : { invokedBy: service };
   if (type === "service") return { type: "AWSService", ...invokedBy };
   if (recipientAccountId !== accountId) return { type: "AWSAccount", principalId, accountId, ...invokedBy };
-  return { ...ownIdentity(caller), ...invokedBy };
+  return { ...invokedBy, ...ownIdentity(caller) };
 }
 
 /** The service that calls for itself or on somebody's behalf; in its own words there is no Region. */
@@ -27,7 +27,16 @@ export function invokingService({ type, name, viaService }: Caller): string | un
   return (viaService ?? (type === "service" ? name : undefined))?.replace(/\.[a-z]{2}(?:-[a-z]+)+-\d\./, ".");
 }
 
+const ownIdentities = new WeakMap<Caller, JsonObject>();
+
+/** One for all calls of a caller: nothing of it changes while its credentials are the same. */
 function ownIdentity(caller: Caller): JsonObject {
+  const known = ownIdentities.get(caller) ?? describe(caller);
+  ownIdentities.set(caller, known);
+  return known;
+}
+
+function describe(caller: Caller): JsonObject {
   const { type, name, accountId, arn, userId: principalId, accessKeyId } = caller;
   const known = { principalId, arn, accountId, accessKeyId };
   if (type === "root") return { type: "Root", ...known };
@@ -57,7 +66,7 @@ function sessionOf(caller: Caller, sessionIssuer: JsonObject | undefined): JsonO
   const [sourceIdentity] = context.get("aws:sourceidentity") ?? [];
   if (!sessionIssuer && creationDate === undefined) return {};
   const created = creationDate === undefined ? {} : { creationDate: `${creationDate.slice(0, 19)}Z` };
-  const attributes = { ...created, mfaAuthenticated: hasMfa };
+  const attributes = { mfaAuthenticated: hasMfa, ...created };
   const isWeb = federatedProvider !== undefined && !federatedProvider.includes(":saml-provider/");
   return {
     sessionContext: {

@@ -35,6 +35,7 @@ export function shortText(text: string, max: number = TEXT_MAX): string {
 /** `requestParameters` or `responseElements`. */
 export function shortElements(elements: JsonObject | null): JsonObject | null {
   const shown = short(elements, ELEMENTS) as JsonObject | null;
+  if (boundOf(shown) <= ELEMENTS_MAX) return shown;
   return JSON.stringify(shown).length > ELEMENTS_MAX ? null : shown;
 }
 
@@ -42,18 +43,32 @@ export function shortExplanation(explanation: Explanation): Explanation {
   return short(explanation, EXPLANATION) as Explanation; // texts stay texts and lists stay lists
 }
 
+/** The value itself where nothing is too long, which is nearly always. */
 function short(value: unknown, limits: Limits): unknown {
   if (typeof value === "string") return shortText(value, limits.text);
-  if (Array.isArray(value)) return shortList(value, limits);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => {
-      const isSentence = limits === EXPLANATION && SENTENCES.has(name) && typeof member === "string";
-      return [shortText(name, limits.text), isSentence ? shortText(member) : short(member, limits)];
-    }),
-  );
+  if (Array.isArray(value)) return shortList(value, limits);
+  let isWhole = true;
+  const members: [name: string, member: unknown][] = [];
+  for (const [name, member] of Object.entries(value)) {
+    const isSentence = limits === EXPLANATION && typeof member === "string" && SENTENCES.has(name);
+    const kept = [shortText(name, limits.text), isSentence ? shortText(member) : short(member, limits)] as const;
+    isWhole &&= kept[0] === name && kept[1] === member;
+    members.push([...kept]);
+  }
+  return isWhole ? value : Object.fromEntries(members);
 }
 
 function shortList(values: readonly unknown[], limits: Limits): readonly unknown[] {
-  return values.slice(0, limits.list).map((value) => short(value, limits));
+  const kept = values.slice(0, limits.list).map((value) => short(value, limits));
+  return kept.length === values.length && kept.every((value, index) => value === values[index]) ? values : kept;
+}
+
+/** No JSON of the value is longer: a character takes six at most, as `\u0000`. */
+function boundOf(value: unknown): number {
+  if (typeof value === "string") return 6 * value.length + 3;
+  if (typeof value !== "object" || value === null) return 25;
+  let bound = 2;
+  for (const [name, member] of Object.entries(value)) bound += 6 * name.length + 4 + boundOf(member);
+  return bound;
 }

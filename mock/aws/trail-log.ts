@@ -25,9 +25,9 @@ const SIZE_MAX = 67_108_864;
 const WAITING_MAX = 1_000;
 
 export class TrailLog {
-  #records: TrailRecord[] = [];
-  /** Of each record, as JSON. */
-  #sizes: number[] = [];
+  /** As JSON: one text for the collector to carry along where a record is a hundred objects. */
+  #records: string[] = [];
+  /** In characters. */
   #size = 0;
   readonly #sizeMax: number;
   readonly #followers = new Set<(records: readonly TrailRecord[]) => void>();
@@ -37,11 +37,10 @@ export class TrailLog {
   }
 
   readonly record = (records: readonly TrailRecord[]): void => {
-    this.#records.push(...records);
     for (const record of records) {
-      const size = JSON.stringify(record).length;
-      this.#sizes.push(size);
-      this.#size += size;
+      const written = JSON.stringify(record);
+      this.#records.push(written);
+      this.#size += written.length;
     }
     // Dropped a thousand at a time, or a sixteenth: one at a time would move ten thousand for each call.
     if (this.#records.length > RECORDS_MAX + 1_000) this.#drop(this.#records.length - RECORDS_MAX);
@@ -51,7 +50,10 @@ export class TrailLog {
 
   /** Oldest first; the latest 10 000 are kept, and no more than 64 MiB of them. */
   list(query: TrailQuery = {}): readonly TrailRecord[] {
-    return this.#records.slice(-RECORDS_MAX).filter((record) => matches(record, query));
+    return this.#records
+      .slice(-RECORDS_MAX)
+      .map((written) => JSON.parse(written) as TrailRecord)
+      .filter((record) => matches(record, query));
   }
 
   clear(): void {
@@ -59,8 +61,7 @@ export class TrailLog {
   }
 
   #drop(count: number): void {
-    for (const size of this.#sizes.slice(0, count)) this.#size -= size;
-    this.#sizes = this.#sizes.slice(count);
+    for (const { length } of this.#records.slice(0, count)) this.#size -= length;
     this.#records = this.#records.slice(count);
   }
 
@@ -68,7 +69,7 @@ export class TrailLog {
   #countAbove(sizeMax: number): number {
     let size = this.#size;
     let count = 0;
-    while (size > sizeMax) size -= this.#sizes[count++] ?? size;
+    while (size > sizeMax) size -= this.#records[count++]?.length ?? size;
     return count;
   }
 

@@ -117,6 +117,7 @@ export function recordsOf(
     ...(decision ? { decision } : {}),
   });
   const service = invokingService(caller);
+  const errorCode = isDenied ? "AccessDenied" : fault?.error;
   return accounts.map((recipientAccountId) => ({
     event: {
       eventVersion: "1.11",
@@ -127,10 +128,8 @@ export function recordsOf(
       awsRegion: call.region,
       sourceIPAddress: service ?? connection.sourceIp,
       userAgent: service ?? connection.userAgent,
-      ...(fault ? { errorCode: isDenied ? "AccessDenied" : fault.error, errorMessage: shortText(fault.message) } : {}),
       requestParameters: isDenied ? null : requestParameters,
       responseElements: fault ? null : responseElements,
-      ...(audit.additionalEventData && !fault ? { additionalEventData: audit.additionalEventData } : {}),
       requestID: call.requestId,
       eventID: randomUUID(),
       readOnly,
@@ -138,8 +137,10 @@ export function recordsOf(
       eventType: "AwsApiCall",
       managementEvent: true,
       recipientAccountId,
-      ...shared,
       eventCategory: "Management",
+      ...(fault && errorCode !== undefined ? { errorCode, errorMessage: shortText(fault.message) } : {}),
+      ...(audit.additionalEventData && !fault ? { additionalEventData: audit.additionalEventData } : {}),
+      ...shared,
       ...(connection.tlsVersion === "" || service !== undefined ? {} : { tlsDetails: tlsDetailsOf(connection) }),
     },
     explanation,

@@ -73,7 +73,7 @@ type Lacking = "resource-based policy" | "identity-based policy" | "permissions 
 
 export function authorize(request: AccessRequest, policies: ApplicablePolicies): Decision {
   const { permissionsBoundary, sessionPolicies, resourcePolicy, grants = [] } = policies;
-  const asked = { ...request, hasBoundary: permissionsBoundary !== undefined };
+  const asked = { request, hasBoundary: permissionsBoundary !== undefined };
   const verdict = (named: readonly NamedPolicy[]): PolicyVerdict => evaluatePolicies(named, asked);
   const resource = resourcePolicy && verdict([resourcePolicy]);
   const identity = verdict(policies.identityPolicies);
@@ -147,5 +147,5 @@ interface Grounds {
 
 function conclude(outcome: Decision["outcome"], { because, by, nearest }: Grounds): Decision {
   const facts = { outcome, because, decidedBy: by, ...(nearest ? { nearest } : {}) };
-  return { ...facts, summary: summarize(facts) };
+  return { summary: summarize(facts), ...facts };
 }

@@ -19,6 +19,7 @@ export interface AccessRequest {
   readonly action: string;
   /** ARN, or `*` for an action that has none. */
   readonly resource: string;
+  /** Looked at when a condition or a variable asks for it, so it can be a getter that gathers it then. */
   readonly context: ConditionContext;
 }
 
@@ -62,14 +63,15 @@ type Applied =
   | { readonly applies: false; readonly stoppedAt: NearMiss["stoppedAt"]; readonly failed: readonly FailedCondition[] };
 
 /** A request, and whether a permissions boundary hangs on its caller. */
-interface Question extends AccessRequest {
+interface Question {
+  readonly request: AccessRequest;
   readonly hasBoundary: boolean;
 }
 
 /** What the policies say together. */
 export function evaluatePolicies(policies: readonly NamedPolicy[], question: Question): PolicyVerdict {
   const lookup: VariableLookup = (key) => {
-    const values = question.context.get(key.toLowerCase());
+    const values = question.request.context.get(key.toLowerCase());
     return values?.length === 1 ? values[0] : undefined;
   };
   const denies: StatementReference[] = [];
@@ -90,15 +92,18 @@ export function evaluatePolicies(policies: readonly NamedPolicy[], question: Que
 
 function applyStatement(
   { principals, effect, actions, resources, conditions }: Statement,
-  { caller, action, resource, context, hasBoundary }: Question,
+  { request, hasBoundary }: Question,
   variables: VariableLookup | undefined,
 ): Applied {
+  const { caller, action, resource } = request;
   const match = principals ? matchPrincipal(principals, { effect, caller, hasBoundary }) : "direct";
   if (match === "none") return { applies: false, stoppedAt: "principal", failed: [] };
   if (!matchesElement(actions, action, { ignoreCase: true }))
     return { applies: false, stoppedAt: "action", failed: [] };
   if (!matchesElement(resources, resource, { ignoreCase: false, variables }))
     return { applies: false, stoppedAt: "resource", failed: [] };
+  if (conditions.length === 0) return { applies: true, match };
+  const { context } = request;
   const failed = conditions
     .filter((condition) => !conditionHolds(condition, context, variables))
     .map(({ written, key, values }) => ({

@@ -11,6 +11,7 @@
  */
 import { AwsFault } from "../fault.ts";
 import { authorize, type Decision } from "../iam/authorize.ts";
+import type { ConditionContext } from "../iam/condition.ts";
 import type { Policy } from "../iam/policy.ts";
 import type { ServiceCall } from "../service.ts";
 import { contextOf, type KeyAttributes, type RequestFacts } from "./context.ts";
@@ -63,26 +64,34 @@ export function decide(
   { call, tables }: Asking,
   action: string,
   named: NamedKey,
-  { grantTokens = [], withoutGrants = false, ...options }: AuthorizationOptions,
+  options: AuthorizationOptions,
 ): Decision {
+  const { grantTokens = [], withoutGrants = false, policy = policyOf(named.key) } = options;
   const { key, family, requestAlias } = named;
-  const { policy = policyOf(key), ...facts } = options;
   const { caller, now } = call;
-  const context = contextOf(call, {
-    action,
-    key: { attributes: key, family, tables },
-    facts: { requestAlias, ...facts },
-  });
-  const asked = { caller, action: `kms:${action}`, resource: key.arn, context };
-  const { encryptionContext } = facts;
-  const [sourceArn] = context.get("aws:sourcearn") ?? [];
-  const question = { key, caller, action, encryptionContext, grantTokens, sourceArn, now };
+  let context: ConditionContext | undefined;
+  const subject = { action, key: { attributes: key, family, tables }, facts: { requestAlias, ...options } };
+  const asked = {
+    caller,
+    action: `kms:${action}`,
+    resource: key.arn,
+    // Most decisions hang on no condition, and so gather nothing.
+    get context(): ConditionContext {
+      context ??= contextOf(call, subject);
+      return context;
+    },
+  };
+  const [sourceArn] = caller.context.get("aws:sourcearn") ?? [];
+  const question = { key, caller, action, encryptionContext: options.encryptionContext, grantTokens, sourceArn, now };
   const held = withoutGrants ? [] : grantsThatHold(tables, question);
   const byIdentity = held.some(({ isDelegated }) => isDelegated) && authorize(asked, caller).outcome === "allowed";
+  const { identityPolicies, permissionsBoundary, sessionPolicies } = caller;
   return authorize(asked, {
-    ...caller,
+    identityPolicies,
     resourcePolicy: { name: "key policy", policy, accountId: key.accountId },
     grants: held.filter(({ isDelegated }) => !isDelegated || byIdentity).map(({ reference }) => reference),
+    ...(permissionsBoundary ? { permissionsBoundary } : {}),
+    ...(sessionPolicies ? { sessionPolicies } : {}),
   });
 }
 

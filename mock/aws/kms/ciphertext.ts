@@ -60,11 +60,16 @@ export function encryptBlob(
   plaintext: Uint8Array,
   context: EncryptionContext,
 ): Uint8Array {
-  const nonce = randomBytes(NONCE_BYTES);
-  const iv = randomBytes(IV_BYTES);
+  const random = drawPublicBytes(NONCE_BYTES + IV_BYTES);
+  const [nonce, iv] = [random.subarray(0, NONCE_BYTES), random.subarray(NONCE_BYTES)];
+  const sealedBytes = INNER.length + plaintext.length + TAG_BYTES;
+  const { blob, sealed } = frame({ identifier, nonce, iv }, sealedBytes);
   const cipher = createCipheriv("aes-256-gcm", deriveKey(material, nonce), iv).setAAD(serializeContext(context));
-  const sealed = Buffer.concat([cipher.update(INNER), cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  return frame(identifier, nonce, encryptedData(iv, sealed));
+  sealed.set(cipher.update(INNER));
+  sealed.set(cipher.update(plaintext), INNER.length);
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), sealedBytes - TAG_BYTES);
+  return blob;
 }
 
 /** The plaintext; nothing if the blob, the context or the material is another one. */
@@ -74,15 +79,15 @@ export function decryptBlob(
   context: EncryptionContext,
 ): Uint8Array | undefined {
   const nonce = blob.subarray(NONCE_AT, NONCE_AT + NONCE_BYTES);
-  const message = blob.subarray(MESSAGE_AT);
   // Written again from its variable parts and compared: no reader, and no byte that is not accounted for.
-  const sealedBytes = sealedBytesOf(message.length);
+  const sealedBytes = sealedBytesOf(blob.length - MESSAGE_AT);
   if (sealedBytes === undefined) return undefined;
-  const sealed = message.subarray(message.length - sealedBytes);
-  const ivEnd = message.length - sealedBytes - headBytes(sealedBytes) - 3;
-  const iv = message.subarray(ivEnd - IV_BYTES, ivEnd);
-  if (!equalBytes(frame(identifier, nonce, encryptedData(iv, sealed)), blob)) return undefined;
-  return openSealed(deriveKey(material, nonce), iv, sealed, context);
+  const sealedAt = blob.length - sealedBytes;
+  const { ivAt } = messageHead(sealedBytes);
+  const iv = blob.subarray(MESSAGE_AT + ivAt, MESSAGE_AT + ivAt + IV_BYTES);
+  const head = frame({ identifier, nonce, iv }, sealedBytes).blob.subarray(0, sealedAt);
+  if (!equalBytes(head, blob.subarray(0, sealedAt))) return undefined;
+  return openSealed(deriveKey(material, nonce), iv, blob.subarray(sealedAt), context);
 }
 
 function openSealed(
@@ -107,29 +112,62 @@ function sealedBytesOf(messageBytes: number): number | undefined {
   // The five outer heads have two to four bytes each.
   for (let extra = 0; extra <= 10; extra++) {
     const bytes = messageBytes - EMPTY_MESSAGE_BYTES - extra;
-    if (bytes >= INNER.length + TAG_BYTES && messageBytesOf(bytes) === messageBytes) return bytes;
+    if (bytes >= INNER.length + TAG_BYTES && messageHead(bytes).head.length + bytes === messageBytes) return bytes;
   }
   return undefined;
 }
 
-/** The length of `encryptedData`, without making it: each head grows with what it holds. */
-function messageBytesOf(sealedBytes: number): number {
-  const content = CONTENT_HEAD_BYTES + headBytes(sealedBytes) + sealedBytes;
-  const data = 3 + headBytes(content) + content;
-  const explicit = headBytes(data) + data;
-  const message = MESSAGE_HEAD_BYTES + headBytes(explicit) + explicit;
-  return headBytes(message) + message;
+const POOL_BYTES = 4_096;
+let pool: Uint8Array = new Uint8Array(0);
+
+/** Random bytes that everybody may see: many at once, since a draw costs more than its bytes. Each is handed out once. */
+function drawPublicBytes(count: number): Uint8Array {
+  if (pool.length < count) pool = Uint8Array.from(randomBytes(POOL_BYTES));
+  const drawn = pool.slice(0, count);
+  pool = pool.subarray(count);
+  return drawn;
 }
 
-/** Tag and length of a value. */
-function headBytes(contentBytes: number): number {
-  return contentBytes < 0x80 ? 2 : contentBytes < 0x100 ? 3 : contentBytes < 0x10000 ? 4 : 5;
+interface Variable {
+  readonly identifier: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly iv: Uint8Array;
 }
 
-function frame(identifier: Uint8Array, nonce: Uint8Array, message: Uint8Array): Uint8Array {
-  const length = new Uint8Array(4);
-  new DataView(length.buffer).setUint32(0, message.length);
-  return concat(HEADER, identifier, Uint8Array.of(1), nonce, length, message);
+/** A blob, and the place of the sealed content in it, which is still zero. */
+function frame(
+  { identifier, nonce, iv }: Variable,
+  sealedBytes: number,
+): { readonly blob: Uint8Array; readonly sealed: Uint8Array } {
+  const { head, ivAt } = messageHead(sealedBytes);
+  const blob = new Uint8Array(MESSAGE_AT + head.length + sealedBytes);
+  blob.set(HEADER);
+  blob.set(identifier, HEADER.length);
+  blob[NONCE_AT - 1] = 1;
+  blob.set(nonce, NONCE_AT);
+  new DataView(blob.buffer).setUint32(MESSAGE_AT - 4, head.length + sealedBytes);
+  blob.set(head, MESSAGE_AT);
+  blob.set(iv, MESSAGE_AT + ivAt);
+  return { blob, sealed: blob.subarray(MESSAGE_AT + head.length) };
+}
+
+interface MessageHead {
+  /** Of the CMS message all but the sealed content; a zero nonce stands in it. */
+  readonly head: Uint8Array;
+  readonly ivAt: number;
+}
+const heads = new Map<number, MessageHead>();
+
+/** By the size of the sealed content, of which KMS's limits leave some four thousand. */
+function messageHead(sealedBytes: number): MessageHead {
+  const known = heads.get(sealedBytes);
+  if (known) return known;
+  const sealed = element(contextPrimitive(0), new Uint8Array(sealedBytes));
+  const message = encryptedData(new Uint8Array(IV_BYTES), sealed);
+  const head = message.slice(0, message.length - sealedBytes);
+  const ivAt = message.length - sealed.length - TAG_LENGTH.length - IV_BYTES;
+  heads.set(sealedBytes, { head, ivAt });
+  return { head, ivAt };
 }
 
 const DATA = objectIdentifier("1.2.840.113549.1.7.1");
@@ -137,27 +175,28 @@ const ENCRYPTED_DATA = objectIdentifier("1.2.840.113549.1.7.6");
 const AES_256_GCM = objectIdentifier("2.16.840.1.101.3.4.1.46");
 const VERSION = smallInteger(0);
 const TAG_LENGTH = smallInteger(TAG_BYTES);
-const MESSAGE_HEAD_BYTES = ENCRYPTED_DATA.length;
-/** Content type and algorithm, before the sealed content. */
-const CONTENT_HEAD_BYTES = DATA.length + gcmAlgorithm(new Uint8Array(IV_BYTES)).length;
-const EMPTY_MESSAGE_BYTES = encryptedData(new Uint8Array(IV_BYTES), new Uint8Array(0)).length;
+const EMPTY_MESSAGE_BYTES = encryptedData(
+  new Uint8Array(IV_BYTES),
+  element(contextPrimitive(0), new Uint8Array(0)),
+).length;
 
 function gcmAlgorithm(iv: Uint8Array): Uint8Array {
   return element(TAG.sequence, AES_256_GCM, element(TAG.sequence, element(TAG.octetString, iv), TAG_LENGTH));
 }
 
+/** `sealed`: with its head. */
 function encryptedData(iv: Uint8Array, sealed: Uint8Array): Uint8Array {
-  const content = element(TAG.sequence, DATA, gcmAlgorithm(iv), element(contextPrimitive(0), sealed));
+  const content = element(TAG.sequence, DATA, gcmAlgorithm(iv), sealed);
   const data = element(TAG.sequence, VERSION, content);
   return element(TAG.sequence, ENCRYPTED_DATA, element(contextConstructed(0), data));
 }
 
+const COUNTER_AND_LABEL = concat(Uint8Array.of(0, 0, 0, 1), utf8("cloister mock kms"), Uint8Array.of(0));
+const KEY_BITS = Uint8Array.of(0, 0, 1, 0);
+
 /** Counter mode with one block: the nonce separates the keys of two ciphertexts. */
 function deriveKey(material: Uint8Array, nonce: Uint8Array): Uint8Array {
-  const input = concat(Uint8Array.of(0, 0, 0, 1), utf8("cloister mock kms"), Uint8Array.of(0), nonce);
-  return createHmac("sha256", material)
-    .update(concat(input, Uint8Array.of(0, 0, 1, 0)))
-    .digest();
+  return createHmac("sha256", material).update(COUNTER_AND_LABEL).update(nonce).update(KEY_BITS).digest();
 }
 
 /** Pairs sorted by the bytes of their names, each text with its length: the order they came in does not count. */

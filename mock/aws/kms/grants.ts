@@ -33,9 +33,10 @@ export interface HeldGrant {
 }
 
 export function grantsThatHold(tables: KmsTables, question: GrantQuestion): readonly HeldGrant[] {
+  const grants = tables.grants.findAll("key", question.key.arn);
+  if (grants.length === 0) return [];
   const tokens = new Set(question.grantTokens.map(tokenDigest));
-  return tables.grants
-    .findAll("key", question.key.arn)
+  return grants
     .filter((grant) => holds(grant, question, tokens))
     .map((grant) => ({
       reference: referenceTo(grant),

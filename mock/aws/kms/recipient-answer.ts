@@ -42,7 +42,7 @@ export function handOver(
 ): Record<string, Uint8Array | string> {
   if (!recipient) return { [member]: plaintext };
   const fault = faults.forRecipient(operation);
-  const secret = { ...{ key, plaintext, member }, publicKey: recipient.publicKey, earlier: faults.earlier };
+  const secret = { key, plaintext, member, publicKey: recipient.publicKey, earlier: faults.earlier };
   if (fault !== undefined) return spoiledAnswer(fault, secret);
   const answer = honestAnswer(secret);
   faults.remember(answer.CiphertextForRecipient);

@@ -53,12 +53,12 @@ export function readAuthorization(request: ReceivedRequest, isPresignable: boole
       `Authorization header requires one ${SIGV4_ALGORITHM} with 'Credential', 'SignedHeaders' and 'Signature' parameters.`,
     );
   return {
-    ...readCredential(credential),
     signedHeaders: signedHeaders.split(";"),
     signature,
     amzDate: headerValues(request, "x-amz-date")[0] ?? "",
     sessionToken: headerValues(request, "x-amz-security-token")[0],
     expiresInSeconds: undefined,
+    ...readCredential(credential),
   };
 }
 

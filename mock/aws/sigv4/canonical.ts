@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, hash } from "node:crypto";
 
 export const SIGV4_ALGORITHM = "AWS4-HMAC-SHA256";
 
@@ -153,7 +153,7 @@ export function sign(key: Uint8Array, text: string): string {
 }
 
 export function sha256Hex(data: Uint8Array | string): string {
-  return createHash("sha256").update(data).digest("hex");
+  return hash("sha256", data, "hex");
 }
 
 function hmac(key: Uint8Array | string, text: string): Uint8Array {

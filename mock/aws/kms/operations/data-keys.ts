@@ -53,8 +53,8 @@ export async function generateDataKey(
   const { named, blob, material } = await seal(request, input, { action: "GenerateDataKey", plaintext, recipient });
   return {
     CiphertextBlob: blob,
-    ...handOver(request, "GenerateDataKey", { key: named.key, plaintext, recipient, member: "Plaintext" }),
     KeyId: named.key.arn,
+    ...handOver(request, "GenerateDataKey", { key: named.key, plaintext, recipient, member: "Plaintext" }),
     ...material,
   };
 }

@@ -35,12 +35,12 @@ export async function encrypt(
   input: Valid<EncryptCommandInput>,
 ): Promise<Answer<EncryptCommandOutput>> {
   const { EncryptionAlgorithm: algorithm = "SYMMETRIC_DEFAULT", EncryptionContext: context } = input;
-  request.audit.requestParameters = { ...request.audit.requestParameters, encryptionAlgorithm: algorithm };
+  request.audit.requestParameters = { encryptionAlgorithm: algorithm, ...request.audit.requestParameters };
   const named = request.keyOrAlias(input.KeyId);
   const question = { algorithm, context };
-  authorizeCipher(request, "Encrypt", named, { ...question, grantTokens: input.GrantTokens });
+  authorizeCipher(request, "Encrypt", named, { grantTokens: input.GrantTokens, ...question });
   assertUsable(request, named);
-  const blob = await sealWith(request, named, { ...question, plaintext: input.Plaintext });
+  const blob = await sealWith(request, named, { plaintext: input.Plaintext, ...question });
   endDryRun(input);
   return { CiphertextBlob: blob, KeyId: named.key.arn, EncryptionAlgorithm: algorithm };
 }
@@ -50,24 +50,24 @@ export async function decrypt(
   input: Valid<DecryptCommandInput>,
 ): Promise<Answer<DecryptCommandOutput>> {
   const { EncryptionAlgorithm: algorithm = "SYMMETRIC_DEFAULT", EncryptionContext: context } = input;
-  request.audit.requestParameters = { ...request.audit.requestParameters, encryptionAlgorithm: algorithm };
+  request.audit.requestParameters = { encryptionAlgorithm: algorithm, ...request.audit.requestParameters };
   const blob = ciphertextOf(input);
   const recipient = await readRecipient(request, input.Recipient);
   const { named, isAnothers } = ownerOf(request, { keyId: input.KeyId, blob, algorithm, action: "Decrypt" });
   const question = { algorithm, context };
-  authorizeCipher(request, "Decrypt", named, { ...question, recipient, grantTokens: input.GrantTokens });
+  authorizeCipher(request, "Decrypt", named, { recipient, grantTokens: input.GrantTokens, ...question });
   if (isAnothers) throw incorrectKey();
   assertUsable(request, named);
   if (!blob) {
     endDryRun(input);
     throw new TypeError("only a dry run comes without a ciphertext");
   }
-  const opened = await openWith(request, named, { ...question, blob });
+  const opened = await openWith(request, named, { blob, ...question });
   endDryRun(input);
   return {
     KeyId: named.key.arn,
-    ...handOver(request, "Decrypt", { key: named.key, plaintext: opened.plaintext, recipient, member: "Plaintext" }),
     EncryptionAlgorithm: algorithm,
+    ...handOver(request, "Decrypt", { key: named.key, plaintext: opened.plaintext, recipient, member: "Plaintext" }),
     ...(opened.materialId === undefined ? {} : { KeyMaterialId: opened.materialId }),
   };
 }
@@ -178,7 +178,7 @@ function ownerOf(request: KmsRequest, { keyId, blob, algorithm, action }: Cipher
   }
   if (algorithm !== "SYMMETRIC_DEFAULT" || !blob) throw validationFault("KeyId is required.");
   if (!maker) throw invalidCiphertext();
-  return { named: { ...request.use(maker.situation), shownAs: KEY_OF_CIPHERTEXT }, isAnothers: false };
+  return { named: { shownAs: KEY_OF_CIPHERTEXT, ...request.use(maker.situation) }, isAnothers: false };
 }
 
 function incorrectKey(): AwsFault {
