@@ -95,6 +95,15 @@ describe("a chain cache", () => {
     spy.mockRestore();
   });
 
+  test("of one chain remembers the last", async () => {
+    const cache = createChainCache({ maxEntries: 1 });
+    const anew = { chain: () => undefined };
+    for (const { document, root } of [await makeDocument(anew), await makeDocument(anew)]) {
+      expect(await verdict(document, root, cache)).toBe("accepted");
+      expect(cache.size).toBe(1);
+    }
+  });
+
   test.each([0, -1, 1.5, Number.NaN])("%s chains can not be remembered", (maxEntries) => {
     expect(() => createChainCache({ maxEntries })).toThrow(RangeError);
   });

@@ -135,6 +135,7 @@ const ROWS: readonly Row[] = [
     ["keyUsage ending in a zero byte", usage(bits(fromHex("c000"), 0))],
     ["keyUsage with unused bits set", usage(bits(fromHex("c1"), 6))],
     ["keyUsage with nine unused bits", usage(bits(fromHex("c0"), 9))],
+    ["keyUsage with 32 unused bits, which a shift takes for none", usage(bits(fromHex("81"), 32))],
   ]),
   ...variants("X40", CHAIN, [
     ["a byte behind the signature's value", signature((value) => bits(concat(value, ZERO)))],

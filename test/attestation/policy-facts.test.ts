@@ -125,6 +125,7 @@ describe("images", () => {
     ["images[0].3", { ...good, 3: `00${HEX}` }],
     ["images[0].3", { ...good, 3: new Uint8Array(47) }],
     ["images[0].3", { ...good, 3: 5 }],
+    ["images[0].3", { ...good, 3: [HEX] }],
     ["images[0].3", { ...good, 3: Array.from(PCR(1)) }],
   ])("%s", (field, image) => expect(facts(() => read(images(image)))).toMatchObject({ field }));
 });

@@ -5,8 +5,6 @@ import {
   type AttestationPolicy,
   AWS_NITRO_ROOT_G1,
   attestationPolicyFromJson,
-  encodeUserData,
-  readUserData,
   verifyAttestation,
 } from "../../shared/attestation/index.ts";
 import { isConfigError } from "../../shared/errors/index.ts";
@@ -223,19 +221,5 @@ describe("attestationPolicyFromJson", () => {
     ["user data as a number", { ...json, userData: 1 }, "ERR_CONFIG_FIELD_INVALID userData"],
   ])("%s", async (_, changed, wanted) => {
     expect(await verdictOf(changed)).toBe(wanted);
-  });
-});
-
-describe("encodeUserData", () => {
-  test("refuses what it could not read back", () => {
-    const digest = new Uint8Array(48);
-    expect(() => encodeUserData({ purpose: "Result", digest })).toThrow(RangeError);
-    expect(() => encodeUserData({ purpose: "result", digest: new Uint8Array(32) })).toThrow(RangeError);
-    expect(() => encodeUserData({ purpose: "result", digest, imageVersion: -1 })).toThrow(RangeError);
-    expect(readUserData(encodeUserData({ purpose: "result", digest, imageVersion: 0 }))).toEqual({
-      purpose: "result",
-      digest,
-      imageVersion: 0,
-    });
   });
 });

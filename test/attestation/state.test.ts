@@ -23,6 +23,9 @@ function codeOf(run: () => unknown): string {
   }
 }
 
+/** A refusal by its code and its facts. */
+const refused = (code: string, details: object): Error => expect.objectContaining({ code, details });
+
 /** The same document with the twin of its signature. */
 const twin = (document: Uint8Array): Uint8Array => concat(document.subarray(0, -96), twinOf(document.subarray(-96)));
 
@@ -76,7 +79,8 @@ describe("a challenge", () => {
     clock.ms = 999;
     expect(codeOf(() => issuer.redeem(first.attestation))).toBe("accepted");
     clock.ms = 1_000;
-    expect(codeOf(() => issuer.redeem(second.attestation))).toBe("ERR_ATTESTATION_CHALLENGE_EXPIRED");
+    const expired = refused("ERR_ATTESTATION_CHALLENGE_EXPIRED", { lifetimeMs: 1_000 });
+    expect(() => issuer.redeem(second.attestation)).toThrow(expired);
   });
 
   test("T10: a system clock set back an hour changes nothing", async () => {
@@ -92,7 +96,7 @@ describe("a challenge", () => {
     const { issuer, clock } = make({ maxOpen: 2 });
     const { attestation } = await answering(issuer.issue());
     issuer.issue();
-    expect(codeOf(() => issuer.issue())).toBe("ERR_ATTESTATION_CHALLENGES_EXHAUSTED");
+    expect(() => issuer.issue()).toThrow(refused("ERR_ATTESTATION_CHALLENGES_EXHAUSTED", { maxOpen: 2 }));
     expect(issuer.size).toBe(2);
     expect(codeOf(() => issuer.redeem(attestation))).toBe("accepted");
     clock.ms = 1_000;
@@ -138,7 +142,8 @@ describe("a replay guard", () => {
     const { guard } = make(1);
     const [first, second] = [await answering(nonce(1)), await answering(nonce(2))];
     guard.admit(first.attestation);
-    expect(codeOf(() => guard.admit(second.attestation))).toBe("ERR_ATTESTATION_REPLAY_GUARD_FULL");
+    const full = refused("ERR_ATTESTATION_REPLAY_GUARD_FULL", { maxEntries: 1 });
+    expect(() => guard.admit(second.attestation)).toThrow(full);
     expect(codeOf(() => guard.admit(first.attestation))).toBe("ERR_ATTESTATION_REPLAYED");
     expect(guard.size).toBe(1);
   });
@@ -155,7 +160,8 @@ describe("a replay guard", () => {
     const { guard } = make();
     for (const value of [null, new Uint8Array(0), new Uint8Array(15)]) {
       const { attestation } = await answering(value);
-      expect(codeOf(() => guard.admit(attestation))).toBe("ERR_ATTESTATION_NONCE_MISMATCH");
+      const details = { expectedBytes: 16, actualBytes: value?.length ?? -1 };
+      expect(() => guard.admit(attestation)).toThrow(refused("ERR_ATTESTATION_NONCE_MISMATCH", details));
     }
   });
 });

@@ -23,6 +23,8 @@ test.each([
   ["0000", 1, "nothing may follow the item"],
   ["8201", 0, "more items are announced than the input has bytes"],
   ["820182", 2, "more items are announced than the input has bytes"],
+  // A pair takes two bytes at least.
+  ["a2000001", 0, "more items are announced than the input has bytes"],
   ["820118", 2, "the input ends in the middle of an item"],
   ["19ff", 0, "the input ends in the middle of an item"],
   ["1affffff", 0, "the input ends in the middle of an item"],
@@ -46,6 +48,7 @@ test.each([
   ["8164efbbbf61", 1, "text does not begin with a byte order mark"],
   ["f7", 0, "only false, true and null"],
   ["f3", 0, "only false, true and null"],
+  ["f800", 0, "only false, true and null"],
   ["f820", 0, "only false, true and null"],
   ["f97e00", 0, "only false, true and null"],
   ["fb3ff0000000000000", 0, "only false, true and null"],
@@ -75,6 +78,11 @@ test.each([
   ["bf01ff", 2, "a break stands where an item must"],
 ])("%s is refused at %i though indefinite lengths are taken: %s", (hex, offset, rule) => {
   expect(refusal(hex, LENIENT)).toEqual({ offset, rule });
+});
+
+test("bytes that are no UTF-8 keep the decoder's words", () => {
+  const refused = expect.objectContaining({ code: "ERR_CBOR_MALFORMED", cause: expect.any(TypeError) });
+  expect(() => decodeCbor(bytes("61ff"), STRICT)).toThrow(refused);
 });
 
 describe("just inside of a limit", () => {
