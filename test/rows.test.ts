@@ -31,7 +31,7 @@ const ROW_ID = /\b(?:[BCSDXTNPEVK]|NSM)\d\d\b/g;
 function collectTitles(): string[] {
   const own = Object.entries(process.env).filter(([name]) => !/^VITEST|^TEST$|^NODE_ENV$|^NODE_OPTIONS$/.test(name));
   const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
-  const output = execFileSync(process.execPath, [vitest, "list", ...FOLDERS, "--json"], {
+  const output = execFileSync(process.execPath, [vitest, "list", ...FOLDERS, "--json", "--no-isolate"], {
     cwd: root,
     encoding: "utf8",
     env: Object.fromEntries(own),

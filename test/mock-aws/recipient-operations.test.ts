@@ -1,13 +1,5 @@
 /** Rows K16–K19 and K24 on each of the five operations that can answer an enclave. */
-import {
-  constants,
-  createDecipheriv,
-  createPrivateKey,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  privateDecrypt,
-} from "node:crypto";
+import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
 import {
   CreateKeyCommand,
   DecryptCommand,
@@ -18,7 +10,6 @@ import {
   GenerateRandomCommand,
   GetPublicKeyCommand,
   type KMSClient,
-  type KMSServiceException,
   type RecipientInfo,
 } from "@aws-sdk/client-kms";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -29,14 +20,17 @@ import { utf8 } from "../../shared/bytes.ts";
 import { AttestationError } from "../../shared/errors/index.ts";
 import {
   allow,
+  answerTo,
   clientOf,
   type FakeDocument,
   fakeDocument,
   identities,
   NOW,
   OWNER,
+  openByOffsets,
   PCR0,
   RECIPIENT_ALGORITHM,
+  recipientOf,
   rsaPair,
   startTestbed,
   ZERO,
@@ -113,27 +107,8 @@ async function ask(operation: Operation, Recipient: RecipientInfo | undefined, c
   return (await calls[operation]()) as Answer;
 }
 
-const attestedBy = (document: FakeDocument = {}): RecipientInfo => ({
-  ...RECIPIENT_ALGORITHM,
-  AttestationDocument: fakeDocument({ publicKey: pair.spki, ...document }),
-});
-
-async function nameOf(call: Promise<unknown>): Promise<string> {
-  return call.then(
-    () => "accepted",
-    (error: KMSServiceException) => error.name,
-  );
-}
-
-/** By fixed offsets: the length of the ciphertext in front of it has one byte, or three. */
-function open(message: unknown): Buffer {
-  const bytes = Buffer.from(message as Uint8Array);
-  const wrapped = { key: pair.privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
-  const contentKey = privateDecrypt(wrapped, bytes.subarray(131, 387));
-  const start = bytes[434] === 0x81 ? 436 : 435;
-  const cipher = createDecipheriv("aes-256-cbc", contentKey, bytes.subarray(415, 431));
-  return Buffer.concat([cipher.update(bytes.subarray(start, -10)), cipher.final()]);
-}
+const attestedBy = (document?: FakeDocument): RecipientInfo => recipientOf(pair, document);
+const open = (message: unknown): Buffer => openByOffsets(message as Uint8Array, pair);
 
 describe.each(OPERATIONS)("%s", (operation) => {
   const member = MEMBERS[operation];
@@ -170,7 +145,7 @@ describe.each(OPERATIONS)("%s", (operation) => {
     ["K17: with the right key as PKCS #1", { publicKey: pkcs1 }, "ValidationException"],
     ["K24: of a NitroTPM with the value in its own register", { kind: "nitrotpm" }, "AccessDeniedException"],
   ] as const)("a document %s → %s", async (_why, document, expected) => {
-    expect(await nameOf(ask(operation, attestedBy(document)))).toBe(expected);
+    expect(await answerTo(ask(operation, attestedBy(document)))).toBe(expected);
   });
 
   const document = { AttestationDocument: fakeDocument({ publicKey: pair.spki }) };
@@ -181,12 +156,12 @@ describe.each(OPERATIONS)("%s", (operation) => {
     ["K18: PKCS #1 v1.5", { ...document, KeyEncryptionAlgorithm: "RSAES_PKCS1_V1_5" }],
     ["no document", RECIPIENT_ALGORITHM],
   ])("%s → ValidationException", async (_why, given) => {
-    expect(await nameOf(ask(operation, given as RecipientInfo))).toBe("ValidationException");
+    expect(await answerTo(ask(operation, given as RecipientInfo))).toBe("ValidationException");
   });
 
   test("K19: a policy that names PCR0, and no Recipient → AccessDeniedException", async () => {
-    expect(await nameOf(ask(operation, undefined))).toBe("AccessDeniedException");
-    expect(await nameOf(ask(operation, attestedBy()))).toBe("accepted");
+    expect(await answerTo(ask(operation, undefined))).toBe("AccessDeniedException");
+    expect(await answerTo(ask(operation, attestedBy()))).toBe("accepted");
   });
 });
 

@@ -1,6 +1,6 @@
 /** Attested calls: what the document must be, what policies see of it, what comes back, what is written down. */
 import { execFileSync } from "node:child_process";
-import { constants, createDecipheriv, generateKeyPairSync, privateDecrypt } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,6 @@ import {
   EncryptCommand,
   GenerateDataKeyCommand,
   type KMSClient,
-  type KMSServiceException,
   PutKeyPolicyCommand,
 } from "@aws-sdk/client-kms";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -18,6 +17,7 @@ import type { MockAws } from "../../mock/aws/emulator.ts";
 import type { FaultAnswer } from "../../mock/aws/kms/faults.ts";
 import { utf8 } from "../../shared/bytes.ts";
 import {
+  answerTo,
   arnOf,
   attestedStatement,
   clientOf,
@@ -26,9 +26,11 @@ import {
   keyPolicy,
   OTHER,
   OWNER,
+  openByOffsets,
   PCR0,
   RECIPIENT_ALGORITHM,
   type RsaPair,
+  recipientOf,
   rsaPair,
   startTestbed,
   ZERO,
@@ -63,35 +65,16 @@ async function setPolicy(conditions: object): Promise<void> {
   await admin.send(new PutKeyPolicyCommand({ KeyId: keyArn, Policy: keyPolicy(...statements) }));
 }
 
-const recipient = (document: FakeDocument = {}) => ({
-  ...RECIPIENT_ALGORITHM,
-  AttestationDocument: fakeDocument({ publicKey: pair.spki, ...document }),
-});
+const recipient = (document?: FakeDocument) => recipientOf(pair, document);
 const decrypt = (document?: FakeDocument, client = enclave) =>
   client.send(new DecryptCommand({ CiphertextBlob: blob, KeyId: keyArn, Recipient: recipient(document) }));
-
-async function nameOf(call: Promise<unknown>): Promise<string> {
-  return call.then(
-    () => "accepted",
-    (error: KMSServiceException) => error.name,
-  );
-}
-
-/** Opens a message by its fixed offsets: a reader that shares nothing with the writer. */
-function open(message: Uint8Array | undefined, { privateKey }: RsaPair): string {
-  const bytes = Buffer.from(message ?? []);
-  const wrapped = { key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
-  const contentKey = privateDecrypt(wrapped, bytes.subarray(131, 387));
-  const decipher = createDecipheriv("aes-256-cbc", contentKey, bytes.subarray(415, 431));
-  return Buffer.concat([decipher.update(bytes.subarray(435, -10)), decipher.final()]).toString("latin1");
-}
 
 describe("what comes back", () => {
   test("Decrypt: a message that the attested key opens, and no Plaintext", async () => {
     const answer = await decrypt();
     expect(answer.Plaintext).toBeUndefined();
     expect(answer.KeyId).toBe(keyArn);
-    expect(open(answer.CiphertextForRecipient, pair)).toBe("secret of the enclave");
+    expect(openByOffsets(answer.CiphertextForRecipient, pair).toString("latin1")).toBe("secret of the enclave");
   });
 
   test("GenerateDataKey: the message holds the key that the blob holds", async () => {
@@ -101,7 +84,7 @@ describe("what comes back", () => {
     expect(generated.CiphertextForRecipient?.length).toBe(493);
     const opened = await admin.send(new DecryptCommand({ CiphertextBlob: generated.CiphertextBlob }));
     const hidden = Buffer.from(opened.Plaintext ?? []).toString("latin1");
-    expect(open(generated.CiphertextForRecipient, pair)).toBe(hidden);
+    expect(openByOffsets(generated.CiphertextForRecipient, pair).toString("latin1")).toBe(hidden);
   });
 
   const hasOpenssl = hasCommand("openssl", ["version"]);
@@ -146,12 +129,12 @@ describe("what the document must be", () => {
     ["no PCR0 at all", { pcrs: { 1: PCR0 } }, "AccessDeniedException"],
     ["K24 the same value in a NitroTPM's register", { kind: "nitrotpm" }, "AccessDeniedException"],
   ] as const)("%s → %s", async (_why, document, expected) => {
-    expect(await nameOf(decrypt(document))).toBe(expected);
+    expect(await answerTo(decrypt(document))).toBe(expected);
   });
 
   test("a byte after the key is not the key", async () => {
     const longer = Buffer.concat([pair.spki, Buffer.of(0)]);
-    expect(await nameOf(decrypt({ publicKey: longer }))).toBe("ValidationException");
+    expect(await answerTo(decrypt({ publicKey: longer }))).toBe("ValidationException");
   });
 
   test.each([
@@ -164,33 +147,33 @@ describe("what the document must be", () => {
   ])("%s → ValidationException, before any policy is asked", async (_why, Recipient) => {
     const bare = clientOf(aws, "bare");
     const call = new DecryptCommand({ CiphertextBlob: blob, KeyId: keyArn, Recipient: Recipient as never });
-    expect(await nameOf(bare.send(call))).toBe("ValidationException");
+    expect(await answerTo(bare.send(call))).toBe("ValidationException");
     bare.destroy();
     expect(aws.trail().at(-1)?.explanation.decision).toBeUndefined();
   });
 
   test("K19 without a Recipient the attested statement does not match", async () => {
     const call = new DecryptCommand({ CiphertextBlob: blob, KeyId: keyArn });
-    expect(await nameOf(enclave.send(call))).toBe("AccessDeniedException");
+    expect(await answerTo(enclave.send(call))).toBe("AccessDeniedException");
   });
 
   test("authorization comes before the ciphertext", async () => {
     const call = { CiphertextBlob: utf8("nothing"), KeyId: keyArn, Recipient: recipient() };
-    expect(await nameOf(enclave.send(new DecryptCommand(call)))).toBe("InvalidCiphertextException");
+    expect(await answerTo(enclave.send(new DecryptCommand(call)))).toBe("InvalidCiphertextException");
     const other = { ...call, Recipient: recipient({ pcrs: { 0: ZERO } }) };
-    expect(await nameOf(enclave.send(new DecryptCommand(other)))).toBe("AccessDeniedException");
+    expect(await answerTo(enclave.send(new DecryptCommand(other)))).toBe("AccessDeniedException");
   });
 
   test("a NitroTPM's registers have condition keys of their own", async () => {
     await setPolicy({ StringEquals: { [`${R}NitroTPMPCR0`]: PCR0 } });
-    expect(await nameOf(decrypt({ kind: "nitrotpm" }))).toBe("accepted");
-    expect(await nameOf(decrypt())).toBe("AccessDeniedException");
+    expect(await answerTo(decrypt({ kind: "nitrotpm" }))).toBe("accepted");
+    expect(await answerTo(decrypt())).toBe("AccessDeniedException");
   });
 
   test("every register of the document has a condition key", async () => {
     await setPolicy({ StringEquals: { [`${R}PCR0`]: PCR0, [`${R}PCR31`]: ZERO } });
-    expect(await nameOf(decrypt({ pcrs: { 0: PCR0, 31: ZERO } }))).toBe("accepted");
-    expect(await nameOf(decrypt({ pcrs: { 0: PCR0, 30: ZERO } }))).toBe("AccessDeniedException");
+    expect(await answerTo(decrypt({ pcrs: { 0: PCR0, 31: ZERO } }))).toBe("accepted");
+    expect(await answerTo(decrypt({ pcrs: { 0: PCR0, 30: ZERO } }))).toBe("AccessDeniedException");
   });
 
   test("the encryption context can be demanded beside the image", async () => {
@@ -202,9 +185,9 @@ describe("what the document must be", () => {
       enclave.send(
         new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: "AES_256", EncryptionContext, Recipient: recipient() }),
       );
-    expect(await nameOf(ask({ tenant: "7" }))).toBe("accepted");
-    expect(await nameOf(ask({ tenant: "8" }))).toBe("AccessDeniedException");
-    expect(await nameOf(ask({ tenant: "7", more: "x" }))).toBe("AccessDeniedException");
+    expect(await answerTo(ask({ tenant: "7" }))).toBe("accepted");
+    expect(await answerTo(ask({ tenant: "8" }))).toBe("AccessDeniedException");
+    expect(await answerTo(ask({ tenant: "7", more: "x" }))).toBe("AccessDeniedException");
   });
 });
 
@@ -278,7 +261,7 @@ describe("an evil KMS behind valid TLS", () => {
     play("plaintext");
     const answer = await decrypt();
     expect(Buffer.from(answer.Plaintext ?? []).toString()).toBe("secret of the enclave");
-    expect(open(answer.CiphertextForRecipient, pair)).toBe("secret of the enclave");
+    expect(openByOffsets(answer.CiphertextForRecipient, pair).toString("latin1")).toBe("secret of the enclave");
     expect((await decrypt()).Plaintext).toBeUndefined();
   });
 
@@ -294,7 +277,7 @@ describe("an evil KMS behind valid TLS", () => {
     play("cms-for-another-key");
     const { CiphertextForRecipient } = await decrypt();
     expect(Buffer.from(CiphertextForRecipient ?? []).subarray(33, 65)).not.toEqual(honest);
-    expect(() => open(CiphertextForRecipient, pair)).toThrow();
+    expect(() => openByOffsets(CiphertextForRecipient, pair)).toThrow();
   });
 
   test("a message that opens, and names another key", async () => {
@@ -302,14 +285,14 @@ describe("an evil KMS behind valid TLS", () => {
     play("cms-foreign-recipient-id");
     const { CiphertextForRecipient } = await decrypt();
     expect(Buffer.from(CiphertextForRecipient ?? []).subarray(33, 65)).not.toEqual(honest);
-    expect(open(CiphertextForRecipient, pair)).toBe("secret of the enclave");
+    expect(openByOffsets(CiphertextForRecipient, pair).toString("latin1")).toBe("secret of the enclave");
   });
 
   test("throttling: once is retried by the SDK, twice is told", async () => {
     play("throttle");
-    expect(await nameOf(decrypt())).toBe("accepted");
+    expect(await answerTo(decrypt())).toBe("accepted");
     play("throttle", 2);
-    expect(await nameOf(decrypt())).toBe("ThrottlingException");
+    expect(await answerTo(decrypt())).toBe("ThrottlingException");
   });
 
   test("a fault waits for its operation, and counts", async () => {

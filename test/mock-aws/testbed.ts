@@ -4,9 +4,9 @@
  * Documents here are JSON that the fake verifier reads: the emulator's judgement of *verified* claims is tested apart
  * from their verification. `genuine.test.ts` runs the project's verifier on documents that AWS signed.
  */
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { constants, createDecipheriv, generateKeyPairSync, type KeyObject, privateDecrypt } from "node:crypto";
 import { Agent } from "node:https";
-import { KMSClient } from "@aws-sdk/client-kms";
+import { KMSClient, type RecipientInfo } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { newCredentials } from "../../mock/aws/credentials.ts";
 import { type MockAws, startEmulator } from "../../mock/aws/emulator.ts";
@@ -114,6 +114,32 @@ export const readFakeDocument: AuthenticateDocument = async (document) => {
 };
 
 export const RECIPIENT_ALGORITHM = { KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256" } as const;
+
+/** Of an enclave that holds the pair. */
+export function recipientOf({ spki }: RsaPair, document: FakeDocument = {}): RecipientInfo {
+  return { ...RECIPIENT_ALGORITHM, AttestationDocument: fakeDocument({ publicKey: spki, ...document }) };
+}
+
+/**
+ * Opens a `CiphertextForRecipient` by its fixed offsets: a reader that shares nothing with the writer. The length of the
+ * ciphertext has one byte, or three.
+ */
+export function openByOffsets(message: Uint8Array | undefined, { privateKey }: RsaPair): Buffer {
+  const bytes = Buffer.from(message ?? []);
+  const wrapped = { key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+  const contentKey = privateDecrypt(wrapped, bytes.subarray(131, 387));
+  const decipher = createDecipheriv("aes-256-cbc", contentKey, bytes.subarray(415, 431));
+  const start = bytes[434] === 0x81 ? 436 : 435;
+  return Buffer.concat([decipher.update(bytes.subarray(start, -10)), decipher.final()]);
+}
+
+/** The name of what an SDK call was refused with, or `accepted`. */
+export async function answerTo(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => "accepted",
+    (error: Error) => error.name,
+  );
+}
 
 export function arnOf(role: Who): string {
   return `arn:aws:iam::${role === "partner" ? OTHER : OWNER}:role/${role}`;

@@ -14,17 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newCredentials } from "../../mock/aws/credentials.ts";
 import type { MockAws } from "../../mock/aws/emulator.ts";
 import { ConfigError } from "../../shared/errors/index.ts";
-import {
-  allow,
-  clientOf,
-  fakeDocument,
-  identities,
-  NOW,
-  options,
-  RECIPIENT_ALGORITHM,
-  rsaPair,
-  startTestbed,
-} from "./testbed.ts";
+import { allow, clientOf, identities, NOW, options, recipientOf, rsaPair, startTestbed } from "./testbed.ts";
 
 test("a clock goes where a date can, and stays where it was when it can not", () => {
   const start = aws.status().now;
@@ -153,7 +143,7 @@ describe("the clock", () => {
     const KeyId = await newKey();
     const CiphertextBlob = await encrypt(KeyId);
     aws.advanceClock(400 * DAY_MS);
-    const Recipient = { ...RECIPIENT_ALGORITHM, AttestationDocument: fakeDocument({ publicKey: rsaPair().spki }) };
+    const Recipient = recipientOf(rsaPair());
     const answer = await once.send(new DecryptCommand({ CiphertextBlob, Recipient }));
     expect(answer.CiphertextForRecipient?.length).toBeGreaterThan(0);
     expect(aws.status().now).toBe(new Date(NOW.getTime() + 400 * DAY_MS).toISOString());

@@ -21,6 +21,7 @@ import { mlDsaMaterial, readMlDsaSeed } from "../../../mock/aws/kms/algorithms/m
 import { element, objectIdentifier, smallInteger, TAG } from "../../../mock/aws/kms/ber.ts";
 import { concat, fromHex, utf8 } from "../../../shared/bytes.ts";
 import { openssl, verdict } from "./openssl.ts";
+import { SECRET_SIZES } from "./secret-sizes.ts";
 
 let key: WrappingKey;
 beforeAll(async () => {
@@ -137,13 +138,7 @@ describe("checkImported", () => {
   const refused = (spec: KeySpec, bytes: Uint8Array): void =>
     expect(verdict(() => checkImported(spec, bytes))).toBe("IncorrectKeyMaterialException");
 
-  test.each([
-    ["SYMMETRIC_DEFAULT", 32],
-    ["HMAC_224", 28],
-    ["HMAC_256", 32],
-    ["HMAC_384", 48],
-    ["HMAC_512", 64],
-  ] as const)("%s has %i bytes, no fewer and no more", (spec, length) => {
+  test.each(SECRET_SIZES)("%s has %i bytes, no fewer and no more", (spec, length) => {
     expect(checkImported(spec, new Uint8Array(length).fill(1))).toEqual(new Uint8Array(length).fill(1));
     for (const other of [0, length - 1, length + 1, 2 * length]) refused(spec, new Uint8Array(other));
   });

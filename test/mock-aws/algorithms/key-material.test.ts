@@ -6,6 +6,7 @@ import { MaterialCache } from "../../../mock/aws/kms/algorithms/material-cache.t
 import { mlDsaMaterial, readMlDsaSeed } from "../../../mock/aws/kms/algorithms/ml-dsa.ts";
 import { toHex } from "../../../shared/bytes.ts";
 import { openssl } from "./openssl.ts";
+import { SECRET_SIZES } from "./secret-sizes.ts";
 
 // The larger RSA keys are made where they are needed.
 const OPENSSL_KNOWS = ["RSA_2048", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "SM2"]
@@ -13,13 +14,7 @@ const OPENSSL_KNOWS = ["RSA_2048", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P
   .filter(isKeySpec);
 
 describe("generateKeyMaterial", () => {
-  test.each([
-    ["SYMMETRIC_DEFAULT", 32],
-    ["HMAC_224", 28],
-    ["HMAC_256", 32],
-    ["HMAC_384", 48],
-    ["HMAC_512", 64],
-  ] as const)("%s is %i random bytes", async (spec, length) => {
+  test.each(SECRET_SIZES)("%s is %i random bytes", async (spec, length) => {
     const [one, other] = await Promise.all([generateKeyMaterial(spec), generateKeyMaterial(spec)]);
     expect(one).toHaveLength(length);
     expect(one).not.toEqual(other);

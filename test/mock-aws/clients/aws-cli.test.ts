@@ -17,53 +17,15 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeServerIdentity } from "../../../mock/aws/certificates.ts";
-import { ACCOUNT, AWS, hasClients, REGION, run, startWorld, type World } from "./world.ts";
+import { type Cli, type Environment, type Output, type Parameters, startCli } from "./aws-cli.ts";
+import { ACCOUNT, hasClients, REGION, type World } from "./world.ts";
 
-type Output = Readonly<Record<string, unknown>>;
-type Parameters = Readonly<Record<string, string | number | boolean | object>>;
-
-let world: World;
+let cli: Cli;
+const call: Cli["call"] = (...given) => cli.call(...given);
+const refusal: Cli["refusal"] = (...given) => cli.refusal(...given);
+const fileOf: Cli["fileOf"] = (bytes) => cli.fileOf(bytes);
 const base64 = (bytes: Uint8Array | string): string => Buffer.from(bytes).toString("base64");
 const bytesOf = (value: unknown): Buffer => Buffer.from(String(value), "base64");
-
-/** `keyId` → `--key-id`; true is a flag; other objects are JSON; bytes go in and out in base64, as in CLI version 2. */
-async function call(
-  command: string,
-  parameters: Parameters = {},
-  environment: Record<string, string> = {},
-): Promise<Output> {
-  const { status, stdout, stderr } = await attempt(command, parameters, environment);
-  expect(status, `${command}: ${stderr}`).toBe(0);
-  return (stdout.trim() === "" ? {} : JSON.parse(stdout)) as Output;
-}
-
-async function attempt(command: string, parameters: Parameters, environment: Record<string, string> = {}) {
-  const flags = Object.entries(parameters).flatMap(([name, value]) => {
-    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    return value === true ? [flag] : [flag, typeof value === "object" ? JSON.stringify(value) : String(value)];
-  });
-  const { AWS_ENDPOINT_URL: url = "", ...rest } = world.environment;
-  const program = [AWS, ...command.split(" "), "--endpoint-url", url, "--output", "json", ...flags];
-  return run({ ...world, environment: rest }, program, { environment });
-}
-
-/** The error that AWS CLI names in its message. */
-async function refusal(
-  command: string,
-  parameters: Parameters,
-  environment: Record<string, string> = {},
-): Promise<string> {
-  const { status, stderr } = await attempt(command, parameters, environment);
-  if (status === 0) return "accepted";
-  return /An error occurred \((\w+)\)/.exec(stderr)?.[1] ?? stderr;
-}
-
-/** Bytes as the CLI takes them from a file. */
-function fileOf(bytes: Uint8Array): string {
-  const path = join(world.folder, randomBytes(8).toString("hex"));
-  writeFileSync(path, bytes);
-  return `fileb://${path}`;
-}
 
 async function newKey(parameters: Parameters = {}): Promise<string> {
   const { KeyMetadata: key } = await call("kms create-key", parameters);
@@ -132,7 +94,7 @@ const families: Readonly<Record<string, () => Promise<void>>> = {
     const bare = await sessionOf("bare");
     const ask = { keyId, ciphertextBlob: fileOf(bytesOf(blob)) };
     expect(await refusal("kms decrypt", ask, bare)).toBe("AccessDeniedException");
-    const grantee = { granteePrincipal: world.roles.bare, operations: "Decrypt" };
+    const grantee = { granteePrincipal: cli.world.roles.bare, operations: "Decrypt" };
     const { GrantId: grantId, GrantToken: token } = await call("kms create-grant", { keyId, ...grantee });
     const opened = await call("kms decrypt", { ...ask, grantTokens: String(token) }, bare);
     expect(opened["Plaintext"]).toBe(base64("granted"));
@@ -256,44 +218,50 @@ const families: Readonly<Record<string, () => Promise<void>>> = {
     expect(await call("kms list-keys", { maxItems: 1 }, worker)).toHaveProperty("Keys");
     const own = environmentOf(await call("sts get-session-token", { durationSeconds: 900 }));
     expect((await call("sts get-caller-identity", {}, own))["Arn"]).toBe(me["Arn"]);
-    const bob = await call("sts get-federation-token", { name: "bob", policy: world.randomOnly });
+    const bob = await call("sts get-federation-token", { name: "bob", policy: cli.world.randomOnly });
     expect(await call("kms generate-random", { numberOfBytes: 8 }, environmentOf(bob))).toHaveProperty("Plaintext");
     expect(await refusal("kms list-keys", {}, environmentOf(bob))).toBe("AccessDeniedException");
-    const ask = { roleArn: world.roles.web, roleSessionName: "carol" };
-    const web = await call("sts assume-role-with-web-identity", { ...ask, webIdentityToken: world.token });
+    const ask = { roleArn: cli.world.roles.web, roleSessionName: "carol" };
+    const web = await call("sts assume-role-with-web-identity", { ...ask, webIdentityToken: cli.world.token });
     expect(web["SubjectFromWebIdentityToken"]).toBe("carol-1234");
     expect(await refusal("sts assume-role", ask)).toBe("AccessDenied");
   },
 };
 
-function environmentOf({ Credentials: credentials }: Output): Record<string, string> {
+function environmentOf({ Credentials: credentials }: Output): Environment {
   const { AccessKeyId: id, SecretAccessKey: secret, SessionToken: token } = credentials as Record<string, string>;
   return { AWS_ACCESS_KEY_ID: id ?? "", AWS_SECRET_ACCESS_KEY: secret ?? "", AWS_SESSION_TOKEN: token ?? "" };
 }
 
-async function sessionOf(role: keyof World["roles"]): Promise<Record<string, string>> {
-  const ask = { roleArn: world.roles[role], roleSessionName: "cli" };
+async function sessionOf(role: keyof World["roles"]): Promise<Environment> {
+  const ask = { roleArn: cli.world.roles[role], roleSessionName: "cli" };
   return environmentOf(await call("sts assume-role", ask));
 }
 
 describe.skipIf(!hasClients)("the AWS CLI (skipped where it is not installed: make aws-clients)", () => {
   beforeAll(async () => {
-    world = await startWorld();
+    cli = await startCli();
   });
-  afterAll(() => world[Symbol.asyncDispose]());
+  afterAll(() => cli[Symbol.asyncDispose]());
 
-  test.each(Object.entries(families))("%s", async (_, drive) => drive(), 240_000);
+  test.concurrent.each(Object.entries(families))("%s", async (_, drive) => drive(), 240_000);
 
   test("under another CA it says nothing", async () => {
-    const other = join(world.folder, "other.pem");
+    const other = join(cli.world.folder, "other.pem");
     writeFileSync(other, (await makeServerIdentity(["localhost"])).caCertificatePem);
-    const { status, stderr } = await attempt("kms list-keys", {}, { AWS_CA_BUNDLE: other });
+    const { status, stderr } = await cli.program("kms list-keys", { AWS_CA_BUNDLE: other, AWS_MAX_ATTEMPTS: "1" });
     expect(status).not.toBe(0);
     expect(stderr).toContain("CERTIFICATE_VERIFY_FAILED");
   }, 120_000);
 
+  test("the installed program is answered as its forks are", async () => {
+    const { status, stdout } = await cli.program("sts get-caller-identity");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(await call("sts get-caller-identity"));
+  }, 120_000);
+
   test("it was the AWS CLI that called", () => {
-    const records = world.aws.trail();
+    const records = cli.world.aws.trail();
     expect(records.length).toBeGreaterThan(70);
     for (const { event } of records) expect(event.userAgent).toMatch(/^aws-cli\/1\./);
   });

@@ -1,21 +1,17 @@
 /** Aliases and tags: made, moved, listed, taken away; what policies see of them. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import { allow, arnOf, identities, keyPolicy, OWNER, REGION } from "../testbed.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, present, refusal, startKmsBed } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, bare, newKey } = bedOfFile();
 let KeyId: string;
 const Plaintext = utf8("x");
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const aliasArn = (name: string): string => `arn:aws:kms:${REGION}:${OWNER}:alias/${name}`;
 
 beforeAll(async () => {
-  bed = await startKmsBed();
   KeyId = await newKey();
 });
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("aliases", () => {
   test("K33: an alias is listed, used by name and by ARN, moved and taken away", async () => {
@@ -124,7 +120,7 @@ describe("aliases", () => {
       });
     const byRequest = await newKey({ Policy: allowIf({ StringEquals: { "kms:RequestAlias": "alias/by-request" } }) });
     await admin().createAlias({ AliasName: "alias/by-request", TargetKeyId: byRequest });
-    const encrypt = (id: string) => outcome(bed.as("bare").encrypt({ KeyId: id, Plaintext }));
+    const encrypt = (id: string) => outcome(bare().encrypt({ KeyId: id, Plaintext }));
     expect([await encrypt("alias/by-request"), await encrypt(aliasArn("by-request"))]).toEqual(["ok", "ok"]);
     expect(await encrypt(byRequest)).toBe("AccessDeniedException");
     const byKey = await newKey({
@@ -171,7 +167,7 @@ describe("tags", () => {
     const id = await newKey({ Tags: many(0, 49) });
     await admin().tagResource({ KeyId: id, Tags: many(48, 2) });
     expect(await outcome(admin().tagResource({ KeyId: id, Tags: many(50, 1) }))).toBe("TagException");
-    expect(await outcome(bed.as("bare").tagResource({ KeyId: id, Tags: many(50, 1) }))).toBe("AccessDeniedException");
+    expect(await outcome(bare().tagResource({ KeyId: id, Tags: many(50, 1) }))).toBe("AccessDeniedException");
   });
 
   test("policies see a key's tags, and those of the request", async () => {
@@ -190,13 +186,13 @@ describe("tags", () => {
     );
     const id = await newKey({ Policy });
     const tag = (TagKey: string, TagValue: string) =>
-      outcome(bed.as("bare").tagResource({ KeyId: id, Tags: [{ TagKey, TagValue }] }));
-    expect(await outcome(bed.as("bare").encrypt({ KeyId: id, Plaintext }))).toBe("AccessDeniedException");
+      outcome(bare().tagResource({ KeyId: id, Tags: [{ TagKey, TagValue }] }));
+    expect(await outcome(bare().encrypt({ KeyId: id, Plaintext }))).toBe("AccessDeniedException");
     expect([await tag("open", "no"), await tag("shut", "yes"), await tag("open", "yes")]).toEqual([
       "AccessDeniedException",
       "AccessDeniedException",
       "ok",
     ]);
-    await bed.as("bare").encrypt({ KeyId: id, Plaintext });
+    await bare().encrypt({ KeyId: id, Plaintext });
   });
 });

@@ -3,8 +3,9 @@
  * that no client can be, such as services, and where a call costs nothing.
  */
 import { Agent } from "node:https";
-import { KMS, type KMSServiceException } from "@aws-sdk/client-kms";
+import { type CreateKeyCommandInput, KMS, type KMSServiceException } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { afterAll, beforeAll } from "vitest";
 import { createDirectory } from "../../../mock/aws/directory.ts";
 import type { MockAws } from "../../../mock/aws/emulator.ts";
 import type { JsonObject } from "../../../mock/aws/json.ts";
@@ -47,6 +48,30 @@ export async function startKmsBed(overrides: Partial<MockAwsOptions> = {}): Prom
       httpsAgent.destroy();
       await aws.close();
     },
+  };
+}
+
+export interface FileBed {
+  as(who: Who, region?: string): KMS;
+  admin(region?: string): KMS;
+  bare(): KMS;
+  /** The ARN of a key that `admin` makes. */
+  newKey(input?: CreateKeyCommandInput): Promise<string>;
+}
+
+/** One bed for the tests of a file: started before the first of them, closed behind the last. */
+export function bedOfFile(overrides: Partial<MockAwsOptions> = {}): FileBed {
+  let bed: KmsBed | undefined;
+  beforeAll(async () => {
+    bed = await startKmsBed(overrides);
+  });
+  afterAll(() => bed?.[Symbol.asyncDispose]());
+  const as: KmsBed["as"] = (...given) => present(bed).as(...given);
+  return {
+    as,
+    admin: (region) => as("admin", region),
+    bare: () => as("bare"),
+    newKey: async (input = {}) => present((await as("admin").createKey(input)).KeyMetadata?.Arn),
   };
 }
 

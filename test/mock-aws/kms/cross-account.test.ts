@@ -1,22 +1,15 @@
 /** Keys of another account: used by ARN, managed by nobody else, and not to be found by who is not let at them. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import { arnOf, keyPolicy, OWNER, REGION } from "../testbed.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, refusal } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, as, newKey } = bedOfFile();
 const Plaintext = utf8("x");
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const allowing = (principal: object) => ({ Effect: "Allow", Principal: principal, Action: "kms:*", Resource: "*" });
 
-beforeAll(async () => {
-  bed = await startKmsBed();
-});
-afterAll(() => bed[Symbol.asyncDispose]());
-
 describe("across accounts", () => {
-  const partner = () => bed.as("partner");
+  const partner = () => as("partner");
 
   test("by ARN, when both sides allow, and for use only", async () => {
     const KeyId = await newKey({ Policy: keyPolicy(allowing({ AWS: arnOf("partner") })) });

@@ -1,23 +1,19 @@
 /** Encrypt, Decrypt, ReEncrypt: contexts, ciphertexts, algorithms, limits, dry runs. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import { keyPolicy, OTHER, OWNER, REGION } from "../testbed.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, present, refusal, startKmsBed } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, as, bare, newKey } = bedOfFile();
 let KeyId: string;
 const Plaintext = utf8("plain");
 const EncryptionContext = { purpose: "demo", tenant: "7" };
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const sealed = async (input = {}): Promise<Uint8Array> =>
   present((await admin().encrypt({ KeyId, Plaintext, ...input })).CiphertextBlob);
 
 beforeAll(async () => {
-  bed = await startKmsBed();
   KeyId = await newKey();
 });
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("symmetric ciphertexts", () => {
   test("K31: the order of the context does not count; the ciphertext names its key", async () => {
@@ -69,14 +65,14 @@ describe("symmetric ciphertexts", () => {
 
   test("K32: nor is one of another Region, or of another emulator", async () => {
     const CiphertextBlob = await sealed();
-    expect(await outcome(bed.as("admin", "us-east-1").decrypt({ CiphertextBlob }))).toBe("InvalidCiphertextException");
+    expect(await outcome(admin("us-east-1").decrypt({ CiphertextBlob }))).toBe("InvalidCiphertextException");
     await using other = await startKmsBed();
     expect(await outcome(other.as("admin").decrypt({ CiphertextBlob }))).toBe("InvalidCiphertextException");
   });
 
   test("K32: of another account's key no more is told than that it may not be used", async () => {
     const CiphertextBlob = await sealed();
-    expect(await refusal(bed.as("partner").decrypt({ CiphertextBlob }))).toEqual({
+    expect(await refusal(as("partner").decrypt({ CiphertextBlob }))).toEqual({
       name: "AccessDeniedException",
       message: `User: arn:aws:sts::${OTHER}:assumed-role/partner/i-0abc is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access`,
     });
@@ -168,7 +164,7 @@ describe("dry runs", () => {
     expect(await outcome(admin().decrypt({ CiphertextBlob, DryRun }))).toBe("DryRunOperationException");
     const moved = admin().reEncrypt({ CiphertextBlob, DestinationKeyId: KeyId, DryRun });
     expect(await outcome(moved)).toBe("DryRunOperationException");
-    expect(await outcome(bed.as("bare").encrypt({ KeyId, Plaintext, DryRun }))).toBe("AccessDeniedException");
+    expect(await outcome(bare().encrypt({ KeyId, Plaintext, DryRun }))).toBe("AccessDeniedException");
     const wrong = admin().decrypt({ CiphertextBlob, EncryptionContext: { a: "b" }, DryRun });
     expect(await outcome(wrong)).toBe("InvalidCiphertextException");
   });

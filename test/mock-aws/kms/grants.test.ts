@@ -1,20 +1,12 @@
 /** Grants: made, used, handed on. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import { arnOf, attestedStatement, keyPolicy, OTHER, OWNER, PCR0 } from "../testbed.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, present, refusal, startKmsBed } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, as, bare, newKey } = bedOfFile();
 const Plaintext = utf8("x");
-const admin = () => bed.as("admin");
-const bare = () => bed.as("bare");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const BARE = { GranteePrincipal: arnOf("bare") };
-
-beforeAll(async () => {
-  bed = await startKmsBed();
-});
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("what a grant gives", () => {
   test("K28: its operations and no others, until it is revoked; past an attested statement", async () => {
@@ -74,7 +66,7 @@ describe("what a grant gives", () => {
   test("given to an account, it needs the principal's own permission as well", async () => {
     const KeyId = await newKey();
     await admin().createGrant({ KeyId, GranteePrincipal: `arn:aws:iam::${OTHER}:root`, Operations: ["Encrypt"] });
-    await bed.as("partner").encrypt({ KeyId, Plaintext });
+    await as("partner").encrypt({ KeyId, Plaintext });
     const own = await newKey({ Policy: keyPolicy() });
     await admin().createGrant({ KeyId: own, GranteePrincipal: `arn:aws:iam::${OWNER}:root`, Operations: ["Encrypt"] });
     expect(await outcome(bare().encrypt({ KeyId: own, Plaintext }))).toBe("AccessDeniedException");

@@ -3,6 +3,7 @@ import { constants, createCipheriv, generateKeyPairSync, publicEncrypt, randomBy
 import type { ImportKeyMaterialCommandInput, WrappingKeySpec } from "@aws-sdk/client-kms";
 import { describe, expect, test } from "vitest";
 import { fromHex, utf8 } from "../../../shared/bytes.ts";
+import { shareRsaPairs } from "../rsa-pairs.ts";
 import { NOW } from "../testbed.ts";
 import { DAY_MS, type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
 
@@ -40,6 +41,9 @@ async function externalKey(bed: KmsBed, input = {}): Promise<string> {
 }
 const stateOf = async (bed: KmsBed, KeyId: string, region?: string) =>
   (await bed.as("admin", region).describeKey({ KeyId })).KeyMetadata;
+
+// The wrapping keys.
+shareRsaPairs({ RSA_2048: 2, RSA_3072: 1 });
 
 describe("a first import", () => {
   test.each([

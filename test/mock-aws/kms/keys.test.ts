@@ -1,16 +1,10 @@
 /** Keys: made, described, listed, disabled, deleted; what they were last used for. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import { allow, identities, keyPolicy, NOW, OWNER, REGION } from "../testbed.ts";
-import { DAY_MS, type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, DAY_MS, outcome, present, refusal, startKmsBed } from "./bed.ts";
 
-let bed: KmsBed;
-beforeAll(async () => {
-  bed = await startKmsBed();
-});
-afterAll(() => bed[Symbol.asyncDispose]());
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
+const { admin, as, bare, newKey } = bedOfFile();
 
 describe("CreateKey and DescribeKey", () => {
   test("DescribeKey answers what CreateKey answered, and the policy is the default one", async () => {
@@ -145,13 +139,13 @@ describe("use", () => {
     const usage = async (KeyId: string) => (await admin().getKeyLastUsage({ KeyId })).KeyLastUsage;
     expect(await usage(first)).toBeUndefined();
     await outcome(admin().encrypt({ KeyId: first, Plaintext, DryRun: true }));
-    await outcome(bed.as("bare").encrypt({ KeyId: first, Plaintext }));
+    await outcome(bare().encrypt({ KeyId: first, Plaintext }));
     expect(await usage(first)).toBeUndefined();
     const { CiphertextBlob } = await admin().encrypt({ KeyId: first, Plaintext });
     expect(await usage(first)).toMatchObject({ Operation: "Encrypt", Timestamp: NOW });
     await admin().reEncrypt({ CiphertextBlob, DestinationKeyId: second });
     expect([(await usage(first))?.Operation, (await usage(second))?.Operation]).toEqual(["ReEncrypt", "ReEncrypt"]);
-    expect(await outcome(bed.as("partner").getKeyLastUsage({ KeyId: first }))).toBe("AccessDeniedException");
+    expect(await outcome(as("partner").getKeyLastUsage({ KeyId: first }))).toBe("AccessDeniedException");
   });
 });
 

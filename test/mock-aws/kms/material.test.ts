@@ -1,21 +1,17 @@
 /** What a key makes: data keys, key pairs, random bytes, signatures, codes, shared secrets. */
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, verify } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, present, refusal } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, bare, newKey } = bedOfFile();
 let KeyId: string;
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const der = (bytes: Uint8Array | undefined) => Buffer.from(present(bytes));
 const EncryptionContext = { a: "b" };
 
 beforeAll(async () => {
-  bed = await startKmsBed();
   KeyId = await newKey();
 });
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("data keys", () => {
   test.each([
@@ -90,7 +86,7 @@ test("random bytes, as many as asked for; K42: between 1 and 1024", async () => 
   for (const NumberOfBytes of [0, 1025])
     expect(await outcome(admin().generateRandom({ NumberOfBytes }))).toBe("ValidationException");
   expect((await refusal(admin().generateRandom({}))).message).toBe("NumberOfBytes is required.");
-  expect(await outcome(bed.as("bare").generateRandom({ NumberOfBytes: 1 }))).toBe("AccessDeniedException");
+  expect(await outcome(bare().generateRandom({ NumberOfBytes: 1 }))).toBe("AccessDeniedException");
 });
 
 describe("signatures", () => {

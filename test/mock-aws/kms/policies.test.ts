@@ -1,34 +1,26 @@
 /** Key policies: what is taken, who is let at a key by them, and attested conditions. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../shared/bytes.ts";
 import {
   arnOf,
   attestedStatement,
-  fakeDocument,
   keyPolicy,
   OTHER,
   OWNER,
   PCR0,
-  RECIPIENT_ALGORITHM,
+  recipientOf,
   rsaPair,
   type Who,
   ZERO,
 } from "../testbed.ts";
-import { type KmsBed, outcome, present, refusal, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, refusal } from "./bed.ts";
 
-let bed: KmsBed;
+const { admin, as, bare, newKey } = bedOfFile();
 const Plaintext = utf8("x");
-const admin = () => bed.as("admin");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
 const allowing = (principal: object, more: object = {}) => ({
   ...{ Effect: "Allow", Principal: principal, Action: "kms:*", Resource: "*" },
   ...more,
 });
-
-beforeAll(async () => {
-  bed = await startKmsBed();
-});
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("what a key policy may be", () => {
   const lockedOut = {
@@ -53,8 +45,8 @@ describe("what a key policy may be", () => {
   test("K26: the account's root is no way out for who has no permission of its own", async () => {
     const puts = keyPolicy(allowing({ AWS: arnOf("bare") }, { Action: ["kms:PutKeyPolicy", "kms:GetKeyPolicy"] }));
     const KeyId = await newKey({ Policy: puts });
-    expect(await refusal(bed.as("bare").putKeyPolicy({ KeyId, Policy: keyPolicy() }))).toEqual(lockedOut);
-    await bed.as("bare").putKeyPolicy({ KeyId, Policy: puts });
+    expect(await refusal(bare().putKeyPolicy({ KeyId, Policy: keyPolicy() }))).toEqual(lockedOut);
+    await bare().putKeyPolicy({ KeyId, Policy: puts });
   });
 
   test("K26: who may bypass the check can be a policy's condition", async () => {
@@ -112,14 +104,12 @@ describe("what a key policy may be", () => {
 
 describe("attested conditions", () => {
   const R = "kms:RecipientAttestation:";
-  const spki = rsaPair().spki;
+  const pair = rsaPair();
   const ask = (KeyId: string, pcrs?: Record<number, string>) =>
     outcome(
-      bed.as("enclave").generateDataKey({
+      as("enclave").generateDataKey({
         ...{ KeyId, KeySpec: "AES_256" },
-        ...(pcrs
-          ? { Recipient: { AttestationDocument: fakeDocument({ pcrs, publicKey: spki }), ...RECIPIENT_ALGORITHM } }
-          : {}),
+        ...(pcrs ? { Recipient: recipientOf(pair, { pcrs }) } : {}),
       }),
     );
   const upper = PCR0.toUpperCase();
@@ -208,7 +198,7 @@ describe("who is let at a key", () => {
     ["a service", { Service: "logs.amazonaws.com" }, "bare", "no"],
   ] as const)("K25: %s", async (_why, Principal, who: Who, wanted) => {
     const KeyId = await newKey({ Policy: keyPolicy(allowing(Principal as object)) });
-    const found = await outcome(bed.as(who).encrypt({ KeyId, Plaintext }));
+    const found = await outcome(as(who).encrypt({ KeyId, Plaintext }));
     expect(found).toBe(wanted === "ok" ? "ok" : "AccessDeniedException");
   });
 
@@ -216,18 +206,18 @@ describe("who is let at a key", () => {
     const spared = [`arn:aws:iam::${OWNER}:root`, arnOf("admin"), `arn:aws:sts::${OWNER}:assumed-role/admin/i-0abc`];
     const deny = { Effect: "Deny", NotPrincipal: { AWS: spared }, Action: "kms:Encrypt", Resource: "*" };
     const KeyId = await newKey({ Policy: keyPolicy(allowing({ AWS: arnOf("bare") }), deny) });
-    expect(await outcome(bed.as("bare").encrypt({ KeyId, Plaintext }))).toBe("AccessDeniedException");
+    expect(await outcome(bare().encrypt({ KeyId, Plaintext }))).toBe("AccessDeniedException");
     await admin().encrypt({ KeyId, Plaintext });
   });
 
   test("a caller that no policy reaches is told who, what and why", async () => {
     const KeyId = await newKey();
     const user = `User: arn:aws:sts::${OWNER}:assumed-role/bare/i-0abc is not authorized to perform`;
-    expect(await refusal(bed.as("bare").describeKey({ KeyId }))).toEqual({
+    expect(await refusal(bare().describeKey({ KeyId }))).toEqual({
       name: "AccessDeniedException",
       message: `${user}: kms:DescribeKey on resource: ${KeyId} because no identity-based policy allows the kms:DescribeKey action`,
     });
-    expect((await refusal(bed.as("bare").createKey({}))).message).toBe(
+    expect((await refusal(bare().createKey({}))).message).toBe(
       `${user}: kms:CreateKey because no identity-based policy allows the kms:CreateKey action`,
     );
   });

@@ -1,18 +1,10 @@
 /** Grants: listed, retired, revoked, and by whom. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { arnOf, keyPolicy, OTHER, OWNER } from "../testbed.ts";
-import { type KmsBed, outcome, present, startKmsBed } from "./bed.ts";
+import { bedOfFile, outcome, present } from "./bed.ts";
 
-let bed: KmsBed;
-const admin = () => bed.as("admin");
-const bare = () => bed.as("bare");
-const newKey = async (input = {}): Promise<string> => present((await admin().createKey(input)).KeyMetadata?.Arn);
+const { admin, as, bare, newKey } = bedOfFile();
 const BARE = { GranteePrincipal: arnOf("bare") };
-
-beforeAll(async () => {
-  bed = await startKmsBed();
-});
-afterAll(() => bed[Symbol.asyncDispose]());
 
 describe("lists, retiring, revoking", () => {
   test("lists name what was granted, in pages, and never the token", async () => {
@@ -36,8 +28,8 @@ describe("lists, retiring, revoking", () => {
       (grant) => grant.KeyId === KeyId,
     );
     expect(mine?.length).toBe(3);
-    expect((await bed.as("admin", "us-east-1").listRetirableGrants({ RetiringPrincipal })).Grants).toEqual([]);
-    expect((await bed.as("partner").listRetirableGrants({ RetiringPrincipal })).Grants).toEqual([]);
+    expect((await admin("us-east-1").listRetirableGrants({ RetiringPrincipal })).Grants).toEqual([]);
+    expect((await as("partner").listRetirableGrants({ RetiringPrincipal })).Grants).toEqual([]);
   });
 
   test.each([
@@ -75,7 +67,7 @@ describe("lists, retiring, revoking", () => {
     });
     // Another grant of the caller's does not help.
     await admin().createGrant({ KeyId, GranteePrincipal: arnOf("enclave"), Operations: ["RetireGrant", "Encrypt"] });
-    const found = await outcome(bed.as(who).retireGrant({ KeyId, GrantId }));
+    const found = await outcome(as(who).retireGrant({ KeyId, GrantId }));
     expect(found).toBe(wanted === "ok" ? "ok" : "AccessDeniedException");
     const left = (await admin().listGrants({ KeyId, GrantId })).Grants?.length;
     expect(left).toBe(wanted === "ok" ? 0 : 1);
