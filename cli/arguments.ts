@@ -20,14 +20,16 @@ export interface Arguments {
   readonly positionals: readonly string[];
 }
 
-/** @throws {UsageError} an option that is not known, or another number of operands */
+/** @throws {UsageError} an option that is not known, or that stands twice, or another number of operands */
 export function readArguments(
   args: readonly string[],
   { options, operands, usage }: { readonly options: Options; readonly operands: number; readonly usage: string },
 ): Arguments {
   let parsed: Arguments;
   try {
-    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    const config = { args: [...args], options, allowPositionals: true, strict: true, tokens: true } as const;
+    const { values, positionals, tokens } = parseArgs(config);
+    assertOnce(tokens, options);
     parsed = { values: values as Arguments["values"], positionals };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), usage);
@@ -36,6 +38,16 @@ export function readArguments(
     throw new UsageError(`expected ${operands} operand(s), got ${parsed.positionals.length}`, usage);
   }
   return parsed;
+}
+
+/** Of two values the first would be taken for nothing, and not be looked at. */
+function assertOnce(tokens: readonly { readonly kind: string; readonly name?: string }[], options: Options): void {
+  const given = new Set<string>();
+  for (const { kind, name } of tokens) {
+    if (kind !== "option" || name === undefined || options[name]?.multiple) continue;
+    if (given.has(name)) throw new TypeError(`--${name} stands twice`);
+    given.add(name);
+  }
 }
 
 /** The bytes of a file or pipe, or of standard input for `-`: so many and no more. @throws {ConfigError} `ERR_CONFIG_FILE` */

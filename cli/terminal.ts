@@ -98,11 +98,21 @@ const HINTS: Readonly<Record<string, string>> = {
   ERR_CONFIG_FIELD_MISSING: "every security-relevant field is required; a check is switched off by writing that down",
 };
 
+const hints = new WeakMap<Error, string>();
+
+/** The same error, with what to do about it here. */
+export function withHint<Refusal extends Error>(error: Refusal, hint: string): Refusal {
+  hints.set(error, hint);
+  return error;
+}
+
 /** Writes an error and gives the exit code that names its kind; a stack only when asked. */
 export function report(error: unknown, { tell: say, debug }: Terminal): number {
   const tell = (text: string): void => say(escapeControls(text));
   if (error instanceof UsageError) {
     tell(`cloister: error: ${error.message}\n${error.usage}`);
+    const hint = hints.get(error);
+    if (hint !== undefined) tell(`cloister: hint: ${hint}`);
     return EXIT_CODES.usage;
   }
   if (!isToolkitError(error)) {
@@ -112,7 +122,7 @@ export function report(error: unknown, { tell: say, debug }: Terminal): number {
     return 1;
   }
   tell(`cloister: error: ${error.message} [${error.code}]`);
-  const hint = HINTS[error.code];
+  const hint = hints.get(error) ?? HINTS[error.code];
   if (hint) tell(`cloister: hint: ${hint}`);
   if (debug) tell(error.stack ?? "");
   return EXIT_CODES[error.kind];

@@ -9,10 +9,12 @@ import { join } from "node:path";
 import { RemoteError, TransportError } from "../../shared/errors/index.ts";
 import { ControlClient, ControlError } from "../../transport/control.ts";
 import { type Arguments, readArguments } from "../arguments.ts";
-import { type Terminal, UsageError } from "../terminal.ts";
+import { type Terminal, UsageError, withHint } from "../terminal.ts";
 
 export const CONTROL_OPTION = `  --control SOCKET   of aws up; default $CLOISTER_AWS_CONTROL, which its exports set,
                      then $XDG_RUNTIME_DIR/cloister/aws.sock`;
+
+const HINT = "start it with `aws up --control SOCKET`; its exports (`. FILE` of --env FILE) name the socket";
 
 export interface AwsCommand {
   readonly usage: string;
@@ -43,7 +45,7 @@ export async function askingAws(
     await once(socket, "connect");
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? "unreachable";
-    throw new TransportError("ERR_TRANSPORT_UNREACHABLE", { address, reason }, { cause });
+    throw withHint(new TransportError("ERR_TRANSPORT_UNREACHABLE", { address, reason }, { cause }), HINT);
   }
   const client = new ControlClient(socket, socket);
   const ask: Ask = <Result>(method: string, params: object = {}) =>
@@ -60,7 +62,7 @@ function socketPath(given: string | boolean | undefined, usage: string): string 
   const { CLOISTER_AWS_CONTROL, XDG_RUNTIME_DIR } = process.env;
   if (CLOISTER_AWS_CONTROL) return CLOISTER_AWS_CONTROL;
   if (XDG_RUNTIME_DIR) return join(XDG_RUNTIME_DIR, "cloister", "aws.sock");
-  throw new UsageError("--control names the socket that aws up --control made", usage);
+  throw withHint(new UsageError("there is no control socket to ask", usage), HINT);
 }
 
 function refuse(error: unknown, address: string): never {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { explainDecision } from "../../mock/aws/iam/explain.ts";
+import { explainDecision, oneLine } from "../../mock/aws/iam/explain.ts";
 import type { AttestationOutcome, TrailRecord } from "../../mock/aws/index.ts";
 import { EXIT_CODES } from "../../shared/errors/index.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
@@ -41,16 +41,16 @@ export function showExplanation({ event, explanation }: TrailRecord): string {
   const { attestation, decision, summary } = explanation;
   const caller = userIdentity["arn"] ?? userIdentity["principalId"] ?? userIdentity["invokedBy"];
   return [
-    `${eventName}  ${eventTime}  ${errorCode ?? "succeeded"}`,
-    `  request      ${requestID}`,
-    `  caller       ${caller}`,
-    ...resources.map(({ ARN }) => `  resource     ${ARN}`),
-    ...(errorMessage ? [`  answer       ${errorMessage}`] : []),
-    `  attestation  ${showAttestation(attestation)}`,
+    [eventName, eventTime, errorCode ?? "succeeded"].map(oneLine).join("  "),
+    `  request      ${oneLine(requestID)}`,
+    `  caller       ${oneLine(String(caller))}`,
+    ...resources.map(({ ARN }) => `  resource     ${oneLine(ARN)}`),
+    ...(errorMessage ? [`  answer       ${oneLine(errorMessage)}`] : []),
+    `  attestation  ${oneLine(showAttestation(attestation))}`,
     ...(attestation.kind === "verified"
-      ? Object.entries(attestation.pcrs).map(([name, value]) => `    ${name.padEnd(12)} ${value}`)
+      ? Object.entries(attestation.pcrs).map(([name, value]) => `    ${oneLine(name).padEnd(12)} ${oneLine(value)}`)
       : []),
-    decision ? explainDecision(decision) : summary,
+    decision ? explainDecision(decision) : oneLine(summary),
   ].join("\n");
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { oneLine } from "../../mock/aws/iam/explain.ts";
 import type { TrailRecord } from "../../mock/aws/index.ts";
 import type { Terminal } from "../terminal.ts";
 import { askingAws, CONTROL_OPTION } from "./aws-control.ts";
@@ -41,8 +42,9 @@ export function awsTrail(args: readonly string[], { print }: Terminal): Promise<
   });
 }
 
-function showRecord({ event }: TrailRecord): string {
+export function showRecord({ event }: TrailRecord): string {
   const { eventTime, eventName, errorCode = "ok", recipientAccountId, userIdentity, resources, requestID } = event;
   const caller = userIdentity["arn"] ?? userIdentity["principalId"] ?? userIdentity["invokedBy"];
-  return [eventTime, eventName, errorCode, recipientAccountId, caller, resources[0]?.ARN ?? "-", requestID].join("  ");
+  const columns = [eventTime, eventName, errorCode, recipientAccountId, caller, resources[0]?.ARN ?? "-", requestID];
+  return columns.map((column) => oneLine(String(column))).join("  ");
 }

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type ControlSocket, serveControlSocket } from "../../mock/aws/control-socket.ts";
+import { readFileInput } from "../../mock/aws/file-input.ts";
 import { loadSeed, type MockAws, type MockAwsOptions, type MockAwsSeed, startMockAws } from "../../mock/aws/index.ts";
 import { runningControl } from "../../mock/aws/running-control.ts";
 import { readSeedFile } from "../../mock/aws/seed-file.ts";
-import { ConfigError } from "../../shared/errors/index.ts";
 import { type Arguments, readArguments } from "../arguments.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
-import { type Environment, environmentOf, writeEnvironment } from "./aws-environment.ts";
+import { type Environment, environmentOf, quote, readEnvironmentPath, writeEnvironment } from "./aws-environment.ts";
 
 const UP_USAGE = `usage: cloister aws up [options]
 
@@ -24,7 +24,8 @@ const UP_USAGE = `usage: cloister aws up [options]
   --port N           default any free one
   --no-tls           plain HTTP
   --data-dir DIR     keeps keys, aliases and grants there; goes with --passphrase-file
-  --passphrase-file FILE   what the state is sealed under, without the line's end; at least 8 characters
+  --passphrase-file FILE   what the state is sealed under, without the line's end; at least 8 characters; a file that
+                     nobody else may write to
   --quotas off|aws   throttles as AWS does; default off, or what the seed says
   --control SOCKET   offers status, explain, trail, seed and clock on a Unix socket, in a folder of mode 0700
   --dangerously-listen-on IP   instead of 127.0.0.1: who reaches it holds every key of this AWS
@@ -33,6 +34,8 @@ const UP_USAGE = `usage: cloister aws up [options]
            . ./aws.env && aws kms create-key`;
 
 const BANNER = "*** MOCK MODE: this is a mock AWS; its keys and its trust are for tests, not for real data ***";
+
+const PASSPHRASE_MAX = 65_536;
 
 /** Those who name none get some, of the same partition. */
 const REGIONS = ["us-east-1", "us-west-2", "eu-central-1", "eu-west-1"];
@@ -60,6 +63,7 @@ export async function awsUp(args: readonly string[], { print, tell }: Terminal):
     print(UP_USAGE);
     return 0;
   }
+  if (typeof values["env"] === "string") await readEnvironmentPath(values["env"]); // before anything is made
   const stopped = stopSignal();
   const seed = await readSeed(values);
   const { regions = REGIONS } = seed;
@@ -113,11 +117,8 @@ async function readOptions(values: Arguments["values"], regions: readonly string
 }
 
 async function readPassphrase(path: string): Promise<{ readonly kind: "passphrase"; readonly passphrase: string }> {
-  try {
-    return { kind: "passphrase", passphrase: (await readFile(path, "utf8")).replace(/\r?\n$/, "") };
-  } catch (cause) {
-    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: (cause as NodeJS.ErrnoException).code ?? "?" }, { cause });
-  }
+  const bytes = await readFileInput(path, { maxBytes: PASSPHRASE_MAX, isOwners: true });
+  return { kind: "passphrase", passphrase: bytes.toString("utf8").replace(/\r?\n$/, "") };
 }
 
 function openControl(
@@ -136,12 +137,18 @@ async function offer(
   print: Terminal["print"],
 ): Promise<AsyncDisposable> {
   if (typeof file === "string") {
-    const { path } = await writeEnvironment(environment, resolve(file));
-    print(`. ${path}`);
+    const { path } = await writeEnvironment(environment, file);
+    print(`. ${/^[\w@%+=:,./-]+$/.test(path) ? path : quote(path)}`);
     return { [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   const folder = await mkdtemp(join(tmpdir(), "cloister-aws-"));
-  const { text } = await writeEnvironment(environment, join(folder, "env"));
-  print(text.trimEnd());
-  return { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  const removed = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  try {
+    const { text } = await writeEnvironment(environment, join(folder, "env"));
+    print(text.trimEnd());
+    return removed;
+  } catch (error) {
+    await removed[Symbol.asyncDispose]();
+    throw error;
+  }
 }

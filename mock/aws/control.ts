@@ -5,14 +5,16 @@
  */
 import { ConfigError } from "../../shared/errors/index.ts";
 import type { ControlHandlers } from "../../transport/control.ts";
-import { injectFault, invalid } from "./control-values.ts";
+import { invalidField, readInstant } from "./config-field.ts";
+import { assertFields, injectFault, readRoot } from "./control-values.ts";
 import type { MockAccount, MockCredential } from "./directory.ts";
 import type { MockAws } from "./emulator.ts";
 import type { MockAwsOptions } from "./options.ts";
 
-/** `MockAwsOptions` as JSON. */
-export interface MockAwsJsonOptions
-  extends Pick<MockAwsOptions, "regions" | "maxDocumentAgeMs" | "maxDocumentFutureMs" | "port" | "requestTimeoutMs"> {
+const PLAIN_OPTIONS = ["regions", "maxDocumentAgeMs", "maxDocumentFutureMs", "port", "requestTimeoutMs"] as const;
+
+/** `MockAwsOptions` as JSON; those that are not named here are refused. */
+export interface MockAwsJsonOptions extends Pick<MockAwsOptions, (typeof PLAIN_OPTIONS)[number]> {
   readonly accounts: readonly MockAccountJson[];
   /** Base64 of DER. */
   readonly attestationRoots: readonly string[];
@@ -39,14 +41,14 @@ export function mockAwsControl(start: (options: MockAwsOptions) => Promise<MockA
   };
   const handlers: ControlHandlers = {
     start: async ({ options }) => {
-      if (running !== undefined) throw invalid("start", "called once", "called again");
+      if (running !== undefined) throw invalidField("start", "called once", "called again");
       running = start(readJsonOptions(options));
       const { port, caCertificatePem } = await running;
       return { port, caCertificatePem };
     },
     setAttestationRoots: async ({ roots }) => (await started()).setAttestationRoots(readRoots(roots)),
     setClockOffset: async ({ ms }) => {
-      if (typeof ms !== "number") throw invalid("ms", "a number of milliseconds", typeof ms);
+      if (typeof ms !== "number") throw invalidField("ms", "a number of milliseconds", typeof ms);
       (await started()).setClockOffsetMs(ms);
     },
     injectFault: async (params) => injectFault(await started(), params),
@@ -69,21 +71,24 @@ export function mockAwsControl(start: (options: MockAwsOptions) => Promise<MockA
 }
 
 function readJsonOptions(value: unknown): MockAwsOptions {
-  if (typeof value !== "object" || value === null) throw invalid("options", "an object", typeof value);
+  if (typeof value !== "object" || value === null) throw invalidField("options", "an object", typeof value);
+  assertFields(value, [...PLAIN_OPTIONS, "accounts", "attestationRoots"], "options");
   const { accounts, attestationRoots, ...rest } = value as Partial<MockAwsJsonOptions>;
-  if (!Array.isArray(accounts)) throw invalid("options.accounts", "an array", typeof accounts);
-  if (!Array.isArray(rest.regions)) throw invalid("options.regions", "an array", typeof rest.regions);
+  if (!Array.isArray(accounts)) throw invalidField("options.accounts", "an array", typeof accounts);
+  if (!Array.isArray(rest.regions)) throw invalidField("options.regions", "an array", typeof rest.regions);
   return {
     ...rest,
     regions: rest.regions as readonly string[],
     attestationRoots: readRoots(attestationRoots),
-    accounts: (accounts as readonly MockAccountJson[]).map((account) => ({
+    accounts: (accounts as readonly MockAccountJson[]).map((account, i) => ({
       ...account,
-      principals: account.principals.map((principal) => ({
+      principals: account.principals.map((principal, j) => ({
         ...principal,
         credentials: principal.credentials.map(({ expiresAt, ...credential }) => ({
           ...credential,
-          ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }),
+          ...(expiresAt === undefined
+            ? {}
+            : { expiresAt: readInstant(expiresAt, `options.accounts[${i}].principals[${j}].expiresAt`) }),
         })),
       })),
     })),
@@ -91,9 +96,9 @@ function readJsonOptions(value: unknown): MockAwsOptions {
 }
 
 function readRoots(value: unknown): readonly Uint8Array[] {
-  if (!Array.isArray(value)) throw invalid("roots", "an array of base64 DER", typeof value);
-  return value.map((root: unknown) => {
-    if (typeof root !== "string") throw invalid("roots", "an array of base64 DER", typeof root);
-    return Uint8Array.from(Buffer.from(root, "base64"));
+  if (!Array.isArray(value)) throw invalidField("roots", "an array of base64 DER", typeof value);
+  return value.map((root: unknown, i) => {
+    if (typeof root !== "string") throw invalidField(`roots[${i}]`, "base64 of DER", typeof root);
+    return readRoot(root, `roots[${i}]`);
   });
 }

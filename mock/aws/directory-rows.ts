@@ -6,9 +6,10 @@
  * @module
  */
 import type { JsonWebKey } from "node:crypto";
-import { ConfigError } from "../../shared/errors/index.ts";
 import type { MockAccount, MockCredential, MockMfaDevice, MockPrincipal } from "./accounts.ts";
+import { demand, invalidField } from "./config-field.ts";
 import { uniqueId } from "./credentials.ts";
+import { readOidcProvider, readSamlProvider } from "./directory-providers.ts";
 import { type PolicyDocument, type PolicyKind, PolicyRefusal, parsePolicy } from "./iam/policy.ts";
 import type { Partition } from "./iam/principal.ts";
 import { PARTITIONS } from "./partition.ts";
@@ -56,6 +57,8 @@ export interface CredentialRow {
   readonly sourceIdentity?: string;
   /** Absent: none were given. */
   readonly sessionPolicies?: readonly { readonly name: string; readonly document: PolicyDocument }[];
+  /** A seed made it: whoever seeds its principal again may be told. */
+  readonly isGenerated?: boolean;
 }
 
 export interface SessionOptions {
@@ -93,6 +96,10 @@ export interface DirectoryRows {
 }
 
 const NAME = /^[\w+=,.@-]{1,64}$/;
+const POLICY_NAME = "1 to 128 of [A-Za-z0-9_+=,.@-]";
+/** The alphabets of AWS's own, base64, and what stands for them in tests: nothing that ends a line of a file. */
+const SECRET = /^[A-Za-z0-9+/=_.-]{1,128}$/;
+const TOKEN = /^[A-Za-z0-9+/=_.-]{1,16384}$/;
 const PATH = /^\/([!-.0-~]+\/)*$/;
 
 /** @throws {ConfigError} `field` is the account's place, e.g. `accounts[0]` */
@@ -106,8 +113,6 @@ export function readAccount(account: MockAccount, field: string): DirectoryRows 
   const ofRoot = rootCredentials.map((credential, k) =>
     readCredential(root, credential, `${field}.rootCredentials[${k}]`),
   );
-  const provider = (kind: "oidc" | "saml", name: string): string =>
-    `arn:${partition}:iam::${accountId}:${kind}-provider/${name}`;
   return {
     accounts: [place],
     principals: [root, ...members.map(({ row }) => row)],
@@ -115,17 +120,15 @@ export function readAccount(account: MockAccount, field: string): DirectoryRows 
     sessions: [],
     managedPolicies: (account.managedPolicies ?? []).map(({ name, document }, k) => {
       readPolicy(document, "identity", `${field}.managedPolicies[${k}]`);
+      demand(/^[\w+=,.@-]{1,128}$/.test(name), `${field}.managedPolicies[${k}].name`, POLICY_NAME, "another form");
       return { ...place, arn: `arn:${partition}:iam::${accountId}:policy/${name}`, document };
     }),
-    oidcProviders: (account.oidcProviders ?? []).map(({ url, clientIds, jwks }, k) => {
-      const name = /^https:\/\/([\w.-]+(?:\/[\w./-]*)?)$/.exec(url)?.[1];
-      demand(name !== undefined, `${field}.oidcProviders[${k}].url`, "an https URL without a query", "another form");
-      return { ...place, arn: provider("oidc", name ?? ""), url, clientIds, jwks };
-    }),
-    samlProviders: (account.samlProviders ?? []).map(({ name, issuer, certificates }, k) => {
-      demand(/^[\w.-]{1,128}$/.test(name), `${field}.samlProviders[${k}].name`, "1 to 128 of [\\w.-]", "another form");
-      return { ...place, arn: provider("saml", name), issuer, certificates };
-    }),
+    oidcProviders: (account.oidcProviders ?? []).map((provider, k) =>
+      readOidcProvider(place, provider, `${field}.oidcProviders[${k}]`),
+    ),
+    samlProviders: (account.samlProviders ?? []).map((provider, k) =>
+      readSamlProvider(place, provider, `${field}.samlProviders[${k}]`),
+    ),
   };
 }
 
@@ -149,20 +152,25 @@ function readPrincipal(
 ): { readonly row: PrincipalRow; readonly credentials: readonly CredentialRow[] } {
   const { type, name, path = "/", identityPolicies, permissionsBoundary, trustPolicy, tags = {} } = principal;
   const { maxSessionDurationSeconds = 3_600, mfaDevices = [] } = principal;
-  demand(type === "role" || type === "user", `${field}.type`, "role or user", "another");
+  const isRole = type === "role";
+  demand(isRole || type === "user", `${field}.type`, "role or user", "another");
   demand(NAME.test(name), `${field}.name`, "1 to 64 of [A-Za-z0-9_+=,.@-]", "another form");
   demand(PATH.test(path) && path.length <= 512, `${field}.path`, "a path like /team/", "another form");
   for (const [index, document] of identityPolicies.entries())
     readPolicy(document, "identity", `${field}.identityPolicies[${index}]`);
   if (permissionsBoundary) readPolicy(permissionsBoundary, "identity", `${field}.permissionsBoundary`);
   if (trustPolicy) refusing(`${field}.trustPolicy`, () => readTrustPolicy(trustPolicy));
-  demand(type === "role" || trustPolicy === undefined, `${field}.trustPolicy`, "absent, for a user", "present");
+  demand(isRole || trustPolicy === undefined, `${field}.trustPolicy`, "absent, for a user", "present");
+  const durationField = `${field}.maxSessionDurationSeconds`;
+  demand(isRole || principal.maxSessionDurationSeconds === undefined, durationField, "absent, for a user", "present");
   const isDuration = maxSessionDurationSeconds >= 3_600 && maxSessionDurationSeconds <= 43_200;
-  demand(isDuration, `${field}.maxSessionDurationSeconds`, "3600 to 43200", "not");
+  demand(isDuration, durationField, "3600 to 43200", "not");
+  demand(!isRole || principal.mfaDevices === undefined, `${field}.mfaDevices`, "absent, for a role", "present");
+  for (const [k, device] of mfaDevices.entries()) assertDevice(device, `${field}.mfaDevices[${k}]`);
   const arn = `arn:${place.partition}:iam::${place.accountId}:${type}${path}${name}`;
   const row: PrincipalRow = {
     ...place,
-    ...{ arn, type, name, id: uniqueId(type === "role" ? "AROA" : "AIDA", arn), tags, identityPolicies },
+    ...{ arn, type, name, id: uniqueId(isRole ? "AROA" : "AIDA", arn), tags, identityPolicies },
     ...{ maxSessionDurationSeconds, mfaDevices },
     ...(permissionsBoundary ? { permissionsBoundary } : {}),
     ...(trustPolicy ? { trustPolicy } : {}),
@@ -173,11 +181,17 @@ function readPrincipal(
   return { row, credentials };
 }
 
+function assertDevice({ serialNumber, seed }: MockMfaDevice, field: string): void {
+  demand(/^[\w+=/:,.@-]{9,256}$/.test(serialNumber), `${field}.serialNumber`, "like arn:…:mfa/alice", "another form");
+  demand(/^[A-Z2-7]{2,}=*$/i.test(seed), `${field}.seed`, "base32", "another form, or empty");
+}
+
 function readCredential({ arn, type }: PrincipalRow, credential: MockCredential, field: string): CredentialRow {
   const { accessKeyId, secretAccessKey, sessionToken, sessionName, expiresAt } = credential;
   demand(/^\w{16,128}$/.test(accessKeyId), `${field}.accessKeyId`, "16 to 128 of [A-Za-z0-9_]", "another form");
-  demand(secretAccessKey !== "", `${field}.secretAccessKey`, "a text", "empty");
-  demand(sessionToken !== "", `${field}.sessionToken`, "absent or a text", "empty");
+  demand(SECRET.test(secretAccessKey), `${field}.secretAccessKey`, "1 to 128 of [A-Za-z0-9+/=_.-]", "another form");
+  const isToken = sessionToken === undefined || TOKEN.test(sessionToken);
+  demand(isToken, `${field}.sessionToken`, "1 to 16384 of [A-Za-z0-9+/=_.-]", "another form");
   demand(type !== "role" || sessionToken !== undefined, `${field}.sessionToken`, "a text, for a role", "absent");
   demand(type === "role" || sessionName === undefined, `${field}.sessionName`, "absent, for a user", "present");
   const isName = sessionName === undefined || /^[\w+=,.@-]{2,64}$/.test(sessionName);
@@ -201,11 +215,6 @@ function refusing(field: string, read: () => unknown): void {
     read();
   } catch (cause) {
     if (!(cause instanceof PolicyRefusal)) throw cause;
-    const details = { field, expected: "a policy", actual: cause.message };
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", details, { cause });
+    throw invalidField(field, "a policy", cause.message, { cause });
   }
-}
-
-export function demand(holds: boolean, field: string, expected: string, actual: string): void {
-  if (!holds) throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual });
 }

@@ -8,10 +8,11 @@
  * @module
  */
 import type { MockAccount } from "./accounts.ts";
+import { demand } from "./config-field.ts";
+import { assertUniqueNames } from "./directory-names.ts";
 import {
   type CredentialRow,
   type DirectoryRows,
-  demand,
   type ManagedPolicyRow,
   type OidcProviderRow,
   type PrincipalRow,
@@ -61,10 +62,7 @@ export class Directory {
     const rows = readAccount(account, field);
     demand(!this.#accounts.has(account.accountId), `${field}.accountId`, "unique", "a repetition");
     assertNew(this.#credentials, this.#sessions, account, field);
-    const members = rows.principals.filter(({ type }) => type !== "root");
-    const names = members.map(({ type, name }) => `${type}/${name}`);
-    for (const [i, name] of names.entries())
-      demand(names.indexOf(name) === i, `${field}.principals[${i}]`, "unique", "a repetition");
+    assertUniqueNames(rows, field);
     this.#add(rows);
   }
 

@@ -7,7 +7,7 @@
  */
 
 import { makeServerIdentity } from "./certificates.ts";
-import { EmulatorClock } from "./clock.ts";
+import { type ClockRow, EmulatorClock } from "./clock.ts";
 import { createDirectory, type Directory, type MockAccount } from "./directory.ts";
 import type { CredentialRow, DirectoryRows } from "./directory-rows.ts";
 import { durableService } from "./durable-service.ts";
@@ -60,17 +60,27 @@ export interface MockAws extends AsyncDisposable {
   setAttestationRoots(roots: readonly Uint8Array[]): void;
   /** Moves the emulator's clock against its source; not cumulative. */
   setClockOffsetMs(offsetMs: number): void;
-  /** Moves the emulator's clock on, and clients' not: rotations and deletions that fall due then happen. */
+  /**
+   * Moves the emulator's clock on, and clients' not: rotations and deletions that fall due then happen. By a hundred
+   * years in all; it goes with the state: after a restart, in a snapshot.
+   */
   advanceClock(ms: number): void;
   setQuotas(quotas: QuotaOption): void;
   /** Plays an evil or a busy KMS for the next answers. */
   injectFault(fault: Fault): void;
   /** The latest attestation document that was authentic, as it came: material for replays in tests. */
   lastAttestationDocument(): Uint8Array | undefined;
-  /** Everything as it was when it started, but for the accounts: no keys, sessions, faults, records; its first clock. */
+  /**
+   * Everything as it was when it started, but for the accounts: no keys, sessions, faults, records; its first clock.
+   *
+   * @throws {TypeError} a seed is on its way, which would go on afterwards
+   */
   reset(): void;
-  /** Accounts, sessions and keys at this moment. Holds the secrets that they hold. */
+  /** Resolves when what was done until now is durable, where the state is. @throws {StateError} */
+  flush(): Promise<void>;
+  /** Accounts, sessions, keys and how far the clock was advanced. Holds the secrets that they hold. */
   snapshot(): MockAwsSnapshot;
+  /** @throws {TypeError} a seed is on its way */
   restore(snapshot: MockAwsSnapshot): void;
   close(): Promise<void>;
 }
@@ -122,7 +132,7 @@ function assemble(settings: MockAwsSettings, database: Database, { authenticate 
   const trail = new TrailLog();
   const { record } = trail;
   const { maxDocumentAgeMs, maxDocumentFutureMs } = settings;
-  const clock = new EmulatorClock(settings.now);
+  const clock = new EmulatorClock(settings.now, database.table<ClockRow>("clock"));
   const ages = { maxDocumentAgeMs, maxDocumentFutureMs };
   const recipientRules = { verifyDocument: trust.verify, ...ages, clientTime: clock.clientTime };
   const regions = new Set(settings.regions);
@@ -188,16 +198,19 @@ type Controls = Omit<
 >;
 
 function controlsOf(parts: Parts, url: string): Controls {
-  const { settings, clock, database, directory, kms, trail, trust } = parts;
+  const { settings, services, clock, database, directory, kms, trail, trust } = parts;
   const initial = database.snapshot();
+  const seeds = seeder({ kms, directory, trust, now: clock.now, flush: () => database.flush() });
   const restore = ({ state, directory: rows }: MockAwsSnapshot): void => {
+    if (seeds.isBusy()) throw new TypeError("a seed is on its way: wait for it");
     database.restore(state);
     directory.restore(rows);
   };
   return {
     addAccount: (account) => directory.addAccount(account),
     removeAccount: (accountId) => directory.removeAccount(accountId),
-    seed: seeder({ kms, directory, trust, now: clock.now, flush: () => database.flush() }),
+    seed: seeds.apply,
+    flush: () => database.flush(),
     status: () =>
       statusOf(parts, {
         url,
@@ -220,6 +233,7 @@ function controlsOf(parts: Parts, url: string): Controls {
       kms.quotas.reset();
       kms.faults.clear();
       kms.usage.clear();
+      for (const service of services) service.reset?.();
       trail.clear();
     },
     snapshot: () => ({ state: database.snapshot(), directory: directory.snapshot() }),

@@ -1,7 +1,10 @@
 /**
  * What CloudTrail shows of an operation's input or output: no bytes, no secrets, names in lower camel case.
  *
- * Source: KMS Developer Guide, "Logging AWS KMS API calls with AWS CloudTrail", its examples.
+ * One difference: AWS shows the session token that STS gives. Here an event opens nothing.
+ *
+ * Source: KMS Developer Guide, "Logging AWS KMS API calls with AWS CloudTrail"; IAM User Guide, "Logging IAM and AWS STS
+ * API calls with AWS CloudTrail"; their examples.
  *
  * @module
  */
@@ -13,6 +16,12 @@ const NEVER = new Set([
   "GrantToken",
   "XksProxyAuthenticationCredential",
   "KeyStorePassword",
+  "ContextAssertion",
+  "SAMLAssertion",
+  "SecretAccessKey",
+  "SessionToken",
+  "TokenCode",
+  "WebIdentityToken",
 ]);
 
 /** `only`: the members that are shown at all. Null if nothing is left. */

@@ -41,7 +41,7 @@ export interface Answer {
 /** What is known of a request beside its bytes. */
 export interface Reception {
   readonly now: Date;
-  /** What signatures are judged by; `now` if absent. */
+  /** What signatures and other proofs are judged by; `now` if absent. */
   readonly clientTime?: Date;
   readonly requestId: string;
   readonly connection: Connection;

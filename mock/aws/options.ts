@@ -4,7 +4,7 @@
  * @module
  */
 import { isIP } from "node:net";
-import { ConfigError } from "../../shared/errors/index.ts";
+import { demand } from "./config-field.ts";
 import type { MockAccount } from "./directory.ts";
 import type { MockKmsOptions } from "./kms/state.ts";
 import { isRegion } from "./partition.ts";
@@ -67,12 +67,7 @@ export function reachableAt(listenOn: string): string {
 
 /** Mock mode holds no secret that is worth one, and must never stand where real ones are. */
 export function refuseProduction(nodeEnv: string | undefined): void {
-  if (nodeEnv === "production")
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", {
-      field: "NODE_ENV",
-      expected: "not production: this is a mock AWS",
-      actual: "production",
-    });
+  demand(nodeEnv !== "production", "NODE_ENV", "not production: this is a mock AWS", "production");
 }
 
 /** The same options with defaults in place, read once. @throws {ConfigError} */
@@ -98,8 +93,4 @@ export function readOptions(options: MockAwsOptions): MockAwsSettings {
     maxDocumentFutureMs,
     ...{ requestTimeoutMs, maxConnections, maxSessions, kms, state },
   };
-}
-
-function demand(holds: boolean, field: string, expected: string, actual: string): void {
-  if (!holds) throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual });
 }

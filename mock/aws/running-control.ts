@@ -4,15 +4,18 @@
  *   status · explain · trail · follow, next · seed · advanceClock · quotas · faults · reset
  *
  * `follow` begins to collect records for this connection, `next` waits for one of them. Credentials that a seed generated
- * are in its answer; nothing else here tells a secret.
+ * are in its answer; nothing else here tells a secret. What changes the state comes one at a time, in the order it came.
  *
  * @module
  */
 import { ConfigError } from "../../shared/errors/index.ts";
 import type { ControlHandlers } from "../../transport/control.ts";
-import { injectFault, invalid } from "./control-values.ts";
+import { invalidField } from "./config-field.ts";
+import { assertFields, injectFault } from "./control-values.ts";
 import type { MockAws } from "./emulator.ts";
 import type { QuotaOption } from "./kms/quotas.ts";
+import { Turns } from "./kms/turns.ts";
+import { givenKeys, type SeedOutcome } from "./seed.ts";
 import type { MockAwsSeed } from "./seed-file.ts";
 import type { TrailRecord } from "./trail.ts";
 import type { TrailQuery } from "./trail-log.ts";
@@ -26,7 +29,10 @@ export interface ConnectionControl {
 /** `seed`: what it was started with; `reset` goes back to it. */
 export function runningControl(aws: MockAws, seed: MockAwsSeed = {}): () => ConnectionControl {
   const first = aws.snapshot();
+  const turns = new Turns();
+  const change = <Result>(work: () => Promise<Result>): Promise<Result> => turns.take("state", work);
   const reset = async (): Promise<void> => {
+    await aws.seed({}); // after those that did not come through here
     aws.reset();
     aws.restore(first);
     await aws.seed(seed); // its roots and quotas; the keys are there
@@ -39,6 +45,7 @@ export function runningControl(aws: MockAws, seed: MockAwsSeed = {}): () => Conn
       explain: (params) => findRecord(aws.trail(), params) ?? null,
       trail: ({ query }) => aws.trail(readQuery(query)),
       follow: ({ query }) => {
+        if (following) throw invalidField("follow", "called once a connection", "called again");
         following = aws.followTrail(readQuery(query), ended.signal)[Symbol.asyncIterator]();
         return null;
       },
@@ -48,30 +55,39 @@ export function runningControl(aws: MockAws, seed: MockAwsSeed = {}): () => Conn
         const { value, done } = await following.next();
         return done ? null : value;
       },
-      seed: ({ seed: given }) => aws.seed(given as MockAwsSeed), // checked there, field by field
-      advanceClock: ({ ms }) => {
-        if (typeof ms !== "number" || !(ms >= 0)) throw invalid("ms", "0 or more milliseconds", String(typeof ms));
-        advance(aws, ms);
-        return { now: aws.status().now };
-      },
-      quotas: async ({ quotas }) => {
-        await aws.seed({ quotas: quotas as QuotaOption });
-        return null;
-      },
+      seed: ({ seed: given }) => change(async () => told(await aws.seed(given as MockAwsSeed), given as MockAwsSeed)),
+      advanceClock: ({ ms }) => change(() => advance(aws, ms)),
+      quotas: ({ quotas }) =>
+        change(async () => {
+          if (quotas === undefined)
+            throw new ConfigError("ERR_CONFIG_FIELD_MISSING", { field: "quotas", expected: QUOTAS });
+          await aws.seed({ quotas: quotas as QuotaOption });
+        }),
       faults: ({ fault }) => injectFault(aws, fault),
-      reset,
+      reset: () => change(reset),
     };
     return { handlers, end: () => ended.abort() };
   };
 }
 
-function advance(aws: MockAws, ms: number): void {
+const QUOTAS = '"off", "aws", or requests per second by name of the quota';
+
+/** Without the secrets that the asker brought. The seed was checked, field by field, when it was applied. */
+function told(outcome: SeedOutcome, { accounts = [] }: MockAwsSeed): SeedOutcome {
+  const given = new Set(accounts.flatMap(givenKeys));
+  return { ...outcome, credentials: outcome.credentials.filter(({ accessKeyId }) => !given.has(accessKeyId)) };
+}
+
+async function advance(aws: MockAws, ms: unknown): Promise<{ readonly now: string }> {
+  if (typeof ms !== "number" || !(ms >= 0)) throw invalidField("ms", "0 or more milliseconds", typeof ms);
   try {
     aws.advanceClock(ms);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw invalid("ms", "a time that the clock can tell", "another");
+    throw invalidField("ms", "a time that the clock can tell, a hundred years ahead at most", "another", { cause });
   }
+  await aws.flush();
+  return { now: aws.status().now };
 }
 
 /** The record of a request id, the last denied one, or the last of all. */
@@ -91,11 +107,10 @@ function isDenied({ event, explanation }: TrailRecord): boolean {
 const QUERY_FIELDS = ["eventName", "eventSource", "errorCode", "principal", "resource", "recipientAccountId"] as const;
 
 function readQuery(value: unknown = {}): TrailQuery {
-  if (typeof value !== "object" || value === null) throw invalid("query", "an object", typeof value);
+  if (typeof value !== "object" || value === null) throw invalidField("query", "an object", typeof value);
+  assertFields(value, QUERY_FIELDS, "query");
   for (const [name, given] of Object.entries(value)) {
-    if (!QUERY_FIELDS.some((field) => field === name))
-      throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field: `query.${name}`, known: QUERY_FIELDS });
-    if (typeof given !== "string") throw invalid(`query.${name}`, "a text", typeof given);
+    if (typeof given !== "string") throw invalidField(`query.${name}`, "a text", typeof given);
   }
   return value;
 }

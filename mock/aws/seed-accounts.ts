@@ -5,13 +5,14 @@
  *
  * @module
  */
-import { ConfigError } from "../../shared/errors/index.ts";
 import type { MockAccount, MockCredential } from "./accounts.ts";
+import { invalidField, readInstant } from "./config-field.ts";
 import { newCredentials } from "./credentials.ts";
 import { Directory } from "./directory.ts";
+import { assertUniqueNames } from "./directory-names.ts";
 import type { CredentialRow, DirectoryRows } from "./directory-rows.ts";
 import { readAccount } from "./directory-rows.ts";
-import type { SeedAccount, SeedCredentials } from "./seed-file.ts";
+import type { SeedAccount, SeedCredential, SeedCredentials } from "./seed-file.ts";
 
 /** @throws {ConfigError} names the field; nothing is changed then. Gives the accounts that were changed. */
 export function seedAccounts(directory: Directory, accounts: readonly SeedAccount[]): readonly string[] {
@@ -28,28 +29,21 @@ export function seedAccounts(directory: Directory, accounts: readonly SeedAccoun
 }
 
 function mergeAccount(rows: DirectoryRows, account: SeedAccount, field: string): DirectoryRows {
-  const given = withCredentials(account, rows.credentials);
+  const { account: given, generated } = withCredentials(account, rows.credentials, field);
   new Directory().addAccount(given, field); // finds what is twice in the account
-  const own = readAccount(given, field);
+  const own = markGenerated(readAccount(given, field), generated);
+  assertUniqueNames(own, field, rows);
   const named = new Set(
     own.principals.filter(({ type }) => type !== "root" || account.rootCredentials).map(({ arn }) => arn),
   );
   const kept = rows.credentials.filter(({ principalArn }) => !named.has(principalArn));
   for (const { accessKeyId } of own.credentials)
     if ([...kept, ...rows.sessions].some((row) => row.accessKeyId === accessKeyId))
-      throw new ConfigError("ERR_CONFIG_FIELD_INVALID", {
-        field,
-        expected: "new access keys",
-        actual: "one that another principal has",
-      });
+      throw invalidField(field, "new access keys", "one that another principal has");
   const [place] = own.accounts;
   const known = rows.accounts.find(({ accountId }) => accountId === account.accountId);
   if (known && known.partition !== place?.partition)
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", {
-      field: `${field}.partition`,
-      expected: `${known.partition}, where the account is`,
-      actual: "another",
-    });
+    throw invalidField(`${field}.partition`, `${known.partition}, where the account is`, "another");
   return {
     accounts: known ? rows.accounts : [...rows.accounts, ...own.accounts],
     principals: overlay(rows.principals, own.principals),
@@ -81,39 +75,55 @@ function replaced(
   return [...byId.values()];
 }
 
-function withCredentials(account: SeedAccount, present: readonly CredentialRow[]): MockAccount {
+function markGenerated(rows: DirectoryRows, generated: ReadonlySet<string>): DirectoryRows {
+  const mark = (row: CredentialRow): CredentialRow =>
+    generated.has(row.accessKeyId) ? { ...row, isGenerated: true } : row;
+  return { ...rows, credentials: rows.credentials.map(mark) };
+}
+
+/** With `generate` carried out; which keys a seed has made, now or before. */
+function withCredentials(
+  account: SeedAccount,
+  present: readonly CredentialRow[],
+  field: string,
+): { readonly account: MockAccount; readonly generated: ReadonlySet<string> } {
   const { partition = "aws", accountId, principals = [], rootCredentials } = account;
   const iam = `arn:${partition}:iam::${accountId}:`;
-  const of = (given: SeedCredentials | undefined, arn: string, isRole: boolean): readonly MockCredential[] => {
-    if (given !== "generate") return (given ?? []).map(readCredential);
+  const generated = new Set<string>();
+  const of = (given: SeedCredentials | undefined, arn: string, at: string): readonly MockCredential[] => {
+    if (given !== "generate") return (given ?? []).map((each, k) => readCredential(each, `${at}[${k}]`));
     const own = present.filter(({ principalArn }) => principalArn === arn);
-    return own.length > 0 ? own.map(readCredential) : [generate(accountId, isRole)];
+    for (const { accessKeyId, isGenerated } of own) if (isGenerated) generated.add(accessKeyId);
+    if (own.length > 0) return own.map((row) => readCredential(row, at));
+    const made = generate(accountId, arn.startsWith(`${iam}role/`));
+    generated.add(made.accessKeyId);
+    return [made];
   };
-  return {
+  const read = {
     ...account,
-    principals: principals.map(({ credentials, ...principal }) => ({
+    principals: principals.map(({ credentials, ...principal }, j) => ({
       ...principal,
       identityPolicies: principal.identityPolicies ?? [],
       credentials: of(
         credentials,
         `${iam}${principal.type}${principal.path ?? "/"}${principal.name}`,
-        principal.type === "role",
+        `${field}.principals[${j}].credentials`,
       ),
     })),
-    ...(rootCredentials === undefined ? {} : { rootCredentials: of(rootCredentials, `${iam}root`, false) }),
+    ...(rootCredentials === undefined
+      ? {}
+      : { rootCredentials: of(rootCredentials, `${iam}root`, `${field}.rootCredentials`) }),
   } as MockAccount;
+  return { account: read, generated };
 }
 
-function readCredential({
-  expiresAt,
-  ...rest
-}: Omit<MockCredential, "expiresAt"> & { readonly expiresAt?: string }): MockCredential {
+function readCredential({ expiresAt, ...rest }: SeedCredential, field: string): MockCredential {
   const { accessKeyId, secretAccessKey, sessionToken, sessionName } = rest;
   return {
     ...{ accessKeyId, secretAccessKey },
     ...(sessionToken === undefined ? {} : { sessionToken }),
     ...(sessionName === undefined ? {} : { sessionName }),
-    ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }),
+    ...(expiresAt === undefined ? {} : { expiresAt: readInstant(expiresAt, `${field}.expiresAt`) }),
   };
 }
 

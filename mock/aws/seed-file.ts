@@ -6,11 +6,12 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../shared/errors/index.ts";
 import type { MockAccount, MockPrincipal } from "./accounts.ts";
+import { invalidField } from "./config-field.ts";
+import { readFileInput } from "./file-input.ts";
 import type { PolicyDocument } from "./iam/policy.ts";
 import { type Json, parseJson } from "./json.ts";
 import type { QuotaOption } from "./kms/quotas.ts";
@@ -78,6 +79,9 @@ export interface MockAwsSeed {
   readonly quotas?: QuotaOption;
 }
 
+const SEED_MAX = 64 * 1024 * 1024;
+const ROOT_MAX = 1024 * 1024;
+
 /** @throws {ConfigError} names the field */
 export function checkSeed(value: unknown): MockAwsSeed {
   // What an object's members were when it was given counts, and what JSON does not have is not in it.
@@ -86,17 +90,17 @@ export function checkSeed(value: unknown): MockAwsSeed {
   const seed = json as unknown as MockAwsSeed; // the schema and the type say the same
   for (const [i, root] of (seed.attestationRoots ?? []).entries())
     if (typeof root === "object" && Object.keys(root).length !== 1)
-      throw invalid(`attestationRoots[${i}]`, "file or der, one of them", `${Object.keys(root).length} of them`);
+      throw invalidField(`attestationRoots[${i}]`, "file or der, one of them", `${Object.keys(root).length} of them`);
   const names = (seed.keys ?? []).map(({ name }) => name);
   for (const [i, name] of names.entries())
-    if (names.indexOf(name) !== i) throw invalid(`keys[${i}].name`, "unique", "a repetition");
+    if (names.indexOf(name) !== i) throw invalidField(`keys[${i}].name`, "unique", "a repetition");
   return seed;
 }
 
 /** Reads a seed file, and the files that it names. @throws {ConfigError} */
 export async function readSeedFile(file: string | URL): Promise<MockAwsSeed> {
   const path = typeof file === "string" ? file : fileURLToPath(file);
-  const bytes = await read(path);
+  const bytes = await readFileInput(path, { maxBytes: SEED_MAX, mayBePipe: true });
   let value: Json;
   try {
     value = parseJson(new Uint8Array(bytes));
@@ -113,7 +117,7 @@ export async function resolveSeed(value: unknown, folder: string): Promise<MockA
   if (!seed.attestationRoots) return seed;
   const roots = seed.attestationRoots.map(async (root): Promise<SeedRoot> => {
     if (typeof root === "string" || !("file" in root)) return root;
-    return { der: derOf(await read(resolve(folder, root.file))).toString("base64") };
+    return { der: derOf(await readFileInput(resolve(folder, root.file), { maxBytes: ROOT_MAX })).toString("base64") };
   });
   return { ...seed, attestationRoots: await Promise.all(roots) };
 }
@@ -122,17 +126,4 @@ function derOf(bytes: Buffer): Buffer {
   const [, body] =
     /-----BEGIN CERTIFICATE-----([\s\S]+?)-----END CERTIFICATE-----/.exec(bytes.toString("latin1")) ?? [];
   return body === undefined ? bytes : Buffer.from(body, "base64");
-}
-
-async function read(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const { code = "unreadable" } = cause as NodeJS.ErrnoException;
-    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: code }, { cause });
-  }
-}
-
-function invalid(field: string, expected: string, actual: string): ConfigError {
-  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual });
 }

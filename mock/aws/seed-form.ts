@@ -5,8 +5,11 @@
  * @module
  */
 import { ConfigError } from "../../shared/errors/index.ts";
+import { invalidField } from "./config-field.ts";
 import { isJsonArray, isJsonObject, type Json, type JsonObject } from "./json.ts";
 import type { SeedSchema } from "./seed-schema.ts";
+
+const ROOT = "the seed";
 
 /** @throws {ConfigError} names the field */
 export function checkForm(schema: SeedSchema, value: Json, field: string): void {
@@ -16,26 +19,27 @@ export function checkForm(schema: SeedSchema, value: Json, field: string): void 
   }
   if (schema.const !== undefined || schema.enum) {
     const allowed = schema.enum ?? [schema.const ?? ""];
-    if (typeof value !== "string" || !allowed.includes(value)) throw invalid(field, allowed.join(", "), nameOf(value));
+    if (typeof value !== "string" || !allowed.includes(value))
+      throw invalidField(field || ROOT, allowed.join(", "), nameOf(value));
   }
   if (schema.type !== undefined && nameOf(value) !== schema.type && !isInteger(schema, value))
-    throw invalid(field, schema.description ?? nounOf(schema.type), nameOf(value));
+    throw invalidField(field || ROOT, schema.description ?? nounOf(schema.type), nameOf(value));
   if (typeof value === "string" && schema.pattern !== undefined && !new RegExp(schema.pattern).test(value))
-    throw invalid(field, schema.description ?? schema.pattern, "another form");
+    throw invalidField(field || ROOT, schema.description ?? schema.pattern, "another form");
   if (typeof value === "number" && schema.minimum !== undefined && value < schema.minimum)
-    throw invalid(field, `${schema.minimum} or more`, "less");
+    throw invalidField(field || ROOT, `${schema.minimum} or more`, "less");
   if (isJsonArray(value)) checkItems(schema, value, field);
   if (isJsonObject(value)) checkMembers(schema, value, field);
 }
 
 function checkVariants(schema: SeedSchema, variants: readonly SeedSchema[], value: Json, field: string): void {
   const variant = variants.find(({ type = "string" }) => type === nameOf(value));
-  if (!variant) throw invalid(field, schema.description ?? "one of the known forms", nameOf(value));
+  if (!variant) throw invalidField(field || ROOT, schema.description ?? "one of the known forms", nameOf(value));
   checkForm(variant, value, field);
 }
 
 function checkItems({ items, minItems = 0 }: SeedSchema, value: readonly Json[], field: string): void {
-  if (value.length < minItems) throw invalid(field, `${minItems} or more`, String(value.length));
+  if (value.length < minItems) throw invalidField(field || ROOT, `${minItems} or more`, String(value.length));
   if (items) for (const [index, item] of value.entries()) checkForm(items, item, `${field}[${index}]`);
 }
 
@@ -67,8 +71,4 @@ function nameOf(value: Json): string {
 
 function nounOf(type: string): string {
   return `${/^[aio]/.test(type) ? "an" : "a"} ${type}`;
-}
-
-function invalid(field: string, expected: string, actual: string): ConfigError {
-  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: field === "" ? "the seed" : field, expected, actual });
 }

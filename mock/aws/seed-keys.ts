@@ -9,11 +9,12 @@
  *
  * @module
  */
+import { invalidField } from "./config-field.ts";
 import type { JsonObject } from "./json.ts";
 import { keyArn, type Scope } from "./kms/identifiers.ts";
 import type { KeySituation } from "./kms/key-state.ts";
 import type { SeedKey, SeedKeyMembers } from "./seed-file.ts";
-import { invalid, planKeys, refusing, type SeedingKms, type SeedPlan } from "./seed-plan.ts";
+import { planKeys, refusing, type SeedingKms, type SeedPlan } from "./seed-plan.ts";
 import type { AuthenticatedCaller } from "./service.ts";
 
 interface Plan extends SeedPlan {
@@ -78,7 +79,7 @@ function assertSameKind({ key, field, multiRegion }: Plan, { key: row }: KeySitu
   const same = { spec: key.spec ?? row.spec, usage: key.usage ?? row.usage, multiRegion };
   for (const [name, wanted] of Object.entries(same))
     if (row[name as keyof typeof same] !== wanted)
-      throw invalid(`${field}.${name}`, `${row[name as keyof typeof same]}, which the key is`, String(wanted));
+      throw invalidField(`${field}.${name}`, `${row[name as keyof typeof same]}, which the key is`, String(wanted));
 }
 
 /** A key in its Region, and what the seed says of it there. */
@@ -138,7 +139,8 @@ async function change(plan: Plan, step: Step): Promise<void> {
 async function ask({ service, scope, seeding }: Plan, { operation, input, field }: Step): Promise<void> {
   const connection = { sourceIp: "127.0.0.1", userAgent: "seed", host: "", tlsVersion: "", cipherSuite: "" };
   const { region } = scope;
-  const call = { operation, input, region, now: seeding.now(), requestId: "seed", connection, caller: rootOf(scope) };
+  const now = seeding.now();
+  const call = { operation, input, region, now, clientTime: now, requestId: "seed", connection, caller: rootOf(scope) };
   await refusing(field, () => service.handle(call));
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { ConfigError } from "../../shared/errors/index.ts";
+import { invalidField } from "./config-field.ts";
 import { AwsFault } from "./fault.ts";
 import { FaultQueue } from "./kms/faults.ts";
 import { keyArn, type Scope } from "./kms/identifiers.ts";
@@ -38,31 +38,32 @@ export interface SeedPlan {
 export function planKeys(seeding: SeedingKms, keys: readonly SeedKey[]): readonly SeedPlan[] {
   const plans = keys.map((key, i) => planKey(seeding, key, `keys[${i}]`));
   for (const [i, { arn, field }] of plans.entries())
-    if (plans.findIndex((other) => other.arn === arn) !== i) throw invalid(`${field}.keyId`, "unique", "a repetition");
+    if (plans.findIndex((other) => other.arn === arn) !== i)
+      throw invalidField(`${field}.keyId`, "unique", "a repetition");
   return plans;
 }
 
 function planKey(seeding: SeedingKms, key: SeedKey, field: string): SeedPlan {
   const { kms } = seeding;
   const { accountId, region, name, replicas = [] } = key;
-  if (!kms.directory.hasAccount(accountId)) throw invalid(`${field}.accountId`, "one of the accounts", "another");
+  if (!kms.directory.hasAccount(accountId)) throw invalidField(`${field}.accountId`, "one of the accounts", "another");
   const partition = partitionOf(region);
   if (!kms.directory.hasPrincipal(`arn:${partition}:iam::${accountId}:root`))
-    throw invalid(`${field}.region`, "of the account's partition", "of another");
+    throw invalidField(`${field}.region`, "of the account's partition", "of another");
   const places = [
     { at: field, ...key },
     ...replicas.map((replica, j) => ({ at: `${field}.replicas[${j}]`, ...replica })),
   ];
   for (const place of places) {
     if (!kms.settings.regions.has(place.region))
-      throw invalid(`${place.at}.region`, "one of the emulator's Regions", "another");
+      throw invalidField(`${place.at}.region`, "one of the emulator's Regions", "another");
     const { policy } = place;
     if (policy) refusing(`${place.at}.policy`, () => readKeyPolicy(JSON.stringify(policy), kms.directory));
   }
   const multiRegion = key.multiRegion ?? (key.keyId?.startsWith("mrk-") === true || replicas.length > 0);
   const keyId = key.keyId ?? keyIdOf(`${accountId} ${name}`, multiRegion);
   if (keyId.startsWith("mrk-") !== multiRegion)
-    throw invalid(`${field}.keyId`, multiRegion ? "mrk- and 32 hex digits" : "a UUID", "another form");
+    throw invalidField(`${field}.keyId`, multiRegion ? "mrk- and 32 hex digits" : "a UUID", "another form");
   const scope = { partition, accountId, region };
   // Whatever KMS is told to play or to count is for its callers.
   const state = { ...kms, quotas: new Quotas("off"), faults: new FaultQueue(), newKeyId: () => keyId };
@@ -83,7 +84,7 @@ export function refusing<Result>(field: string, work: () => Result): Result {
   const refused = (cause: unknown): never => {
     if (!(cause instanceof AwsFault)) throw cause;
     const actual = `refused: ${cause.error}${cause.message === "" ? "" : `, ${cause.message}`}`;
-    throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected: "what KMS takes", actual }, { cause });
+    throw invalidField(field, "what KMS takes", actual, { cause });
   };
   try {
     const result = work();
@@ -91,8 +92,4 @@ export function refusing<Result>(field: string, work: () => Result): Result {
   } catch (cause) {
     return refused(cause);
   }
-}
-
-export function invalid(field: string, expected: string, actual: string): ConfigError {
-  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual });
 }

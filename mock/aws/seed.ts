@@ -6,14 +6,22 @@
  *
  * @module
  */
-import { X509Certificate } from "node:crypto";
 import { AWS_NITRO_ROOT_G1 } from "../../shared/attestation/trust.ts";
-import { ConfigError } from "../../shared/errors/index.ts";
+import { invalidField } from "./config-field.ts";
+import { readRoot } from "./control-values.ts";
 import type { Directory } from "./directory.ts";
-import { defaultQuotas, type QuotaOption } from "./kms/quotas.ts";
+import { assertQuotas } from "./kms/quotas.ts";
 import type { KmsState } from "./kms/state.ts";
+import { Turns } from "./kms/turns.ts";
 import { seedAccounts } from "./seed-accounts.ts";
-import { checkSeed, type MockAwsSeed, readSeedFile, resolveSeed, type SeedRoot } from "./seed-file.ts";
+import {
+  checkSeed,
+  type MockAwsSeed,
+  readSeedFile,
+  resolveSeed,
+  type SeedAccount,
+  type SeedRoot,
+} from "./seed-file.ts";
 import { seedKeys } from "./seed-keys.ts";
 import type { Trust } from "./trust.ts";
 
@@ -30,7 +38,7 @@ export interface SeededCredentials {
 export interface SeedOutcome {
   /** Names of the seed's keys → ARNs. */
   readonly keys: Readonly<Record<string, string>>;
-  /** Of every principal in the seed's accounts, in the order of the seed. */
+  /** Those that the seed gives, and those that it or an earlier one has generated for its principals. */
   readonly credentials: readonly SeededCredentials[];
   /** What was done, for people; empty if all was there. */
   readonly changes: readonly string[];
@@ -49,13 +57,18 @@ export interface Seedable {
   seed(seed: MockAwsSeed): Promise<SeedOutcome>;
 }
 
-/** Applies seeds, one after the other. @throws {ConfigError} names the field */
-export function seeder(parts: SeedingParts): (seed: MockAwsSeed) => Promise<SeedOutcome> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (given) => {
-    const outcome = last.then(() => apply(parts, checkSeed(given)));
-    last = outcome.catch(() => undefined); // who asked for it hears of it
-    return outcome;
+export interface Seeder {
+  /** One after the other. @throws {ConfigError} names the field */
+  readonly apply: (seed: MockAwsSeed) => Promise<SeedOutcome>;
+  /** Whether one is on its way, or waits for its turn. */
+  readonly isBusy: () => boolean;
+}
+
+export function seeder(parts: SeedingParts): Seeder {
+  const turns = new Turns();
+  return {
+    apply: (given) => turns.take("seed", () => apply(parts, checkSeed(given))),
+    isBusy: () => turns.size > 0,
   };
 }
 
@@ -76,9 +89,10 @@ async function apply(parts: SeedingParts, seed: MockAwsSeed): Promise<SeedOutcom
   const { directory, kms, trust, now } = parts;
   const { regions = [], accounts = [], keys = [], attestationRoots, quotas } = seed;
   for (const [i, region] of regions.entries())
-    if (!kms.settings.regions.has(region)) throw invalid(`regions[${i}]`, "one of the emulator's Regions", "another");
-  const roots = attestationRoots?.map((root, i) => readRoot(root, `attestationRoots[${i}]`));
-  if (quotas) assertQuotas(quotas, [...kms.settings.regions]);
+    if (!kms.settings.regions.has(region))
+      throw invalidField(`regions[${i}]`, "one of the emulator's Regions", "another");
+  const roots = attestationRoots?.map((root, i) => readSeedRoot(root, `attestationRoots[${i}]`));
+  if (quotas !== undefined) assertQuotas(quotas);
   const changes: string[] = seedAccounts(directory, accounts).map((accountId) => `set account ${accountId}`);
   if (roots && !sameBytes(roots, trust.roots)) {
     trust.replace(roots);
@@ -96,37 +110,24 @@ async function apply(parts: SeedingParts, seed: MockAwsSeed): Promise<SeedOutcom
   }
 }
 
-function readRoot(root: SeedRoot, field: string): Uint8Array {
+function readSeedRoot(root: SeedRoot, field: string): Uint8Array {
   if (root === "aws") return AWS_NITRO_ROOT_G1;
-  if ("file" in root) throw invalid(`${field}.file`, "read before: use loadSeed", "a path");
-  const der = Uint8Array.from(Buffer.from(root.der, "base64"));
-  try {
-    const certificate = new X509Certificate(der);
-    // Node takes PEM, and bytes behind the certificate, as well.
-    if (Buffer.compare(certificate.raw, der) === 0) return der;
-  } catch (cause) {
-    throw invalid(field, "an X.509 certificate", "another form", { cause });
-  }
-  throw invalid(field, "one X.509 certificate in DER", "more or other bytes");
+  if ("file" in root) throw invalidField(`${field}.file`, "read before: use loadSeed", "a path");
+  return readRoot(root.der, field);
 }
 
 function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
   return a.length === b.length && a.every((bytes, i) => Buffer.compare(bytes, b[i] ?? new Uint8Array()) === 0);
 }
 
-function assertQuotas(quotas: QuotaOption, regions: readonly string[]): void {
-  const known = new Set(regions.flatMap((region) => defaultQuotas(region).map(({ name }) => name)));
-  for (const name of typeof quotas === "object" ? Object.keys(quotas) : [])
-    if (!known.has(name))
-      throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field: `quotas.${name}`, known: [...known] });
-}
-
 function credentialsOf(directory: Directory, { accounts = [] }: MockAwsSeed): readonly SeededCredentials[] {
   const { principals, credentials } = directory.snapshot();
+  const given = new Set(accounts.flatMap(givenKeys));
   const byArn = new Map(principals.map((row) => [row.arn, row]));
   return accounts.flatMap(({ accountId, principals: members = [] }) => {
     const named = new Set(["root/root", ...members.map(({ type, name }) => `${type}/${name}`)]);
-    return credentials.flatMap(({ principalArn, accessKeyId, secretAccessKey, sessionToken }) => {
+    return credentials.flatMap(({ principalArn, accessKeyId, secretAccessKey, sessionToken, isGenerated }) => {
+      if (!isGenerated && !given.has(accessKeyId)) return []; // whoever seeds need not know it
       const row = byArn.get(principalArn);
       if (row?.accountId !== accountId || !named.has(`${row.type}/${row.name}`)) return [];
       const { type, name } = row;
@@ -144,6 +145,8 @@ function credentialsOf(directory: Directory, { accounts = [] }: MockAwsSeed): re
   });
 }
 
-function invalid(field: string, expected: string, actual: string, options?: ErrorOptions): ConfigError {
-  return new ConfigError("ERR_CONFIG_FIELD_INVALID", { field, expected, actual }, options);
+/** The access keys that a seed brings itself. */
+export function givenKeys({ principals = [], rootCredentials = [] }: SeedAccount): readonly string[] {
+  const lists = [...principals.map(({ credentials = [] }) => credentials), rootCredentials];
+  return lists.flatMap((list) => (list === "generate" ? [] : list.map(({ accessKeyId }) => accessKeyId)));
 }

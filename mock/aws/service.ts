@@ -39,6 +39,8 @@ export interface AnonymousCall {
   readonly input: JsonObject;
   readonly region: string;
   readonly now: Date;
+  /** What proofs that clients bring are judged by; `now` if absent. */
+  readonly clientTime?: Date;
   readonly requestId: string;
   readonly connection: Connection;
 }
@@ -70,4 +72,6 @@ export interface Service {
     /** @throws {AwsFault} */
     handle(call: AnonymousCall): Promise<JsonObject>;
   };
+  /** Forgets what it keeps outside of the emulator's state. */
+  reset?(): void;
 }

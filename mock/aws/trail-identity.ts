@@ -44,8 +44,9 @@ function describe(caller: Caller): JsonObject {
   if (type === "role") return { type: "AssumedRole", ...known, ...sessionOf(caller, issuingRole(caller)) };
   if (accessKeyId !== "") return { type: "FederatedUser", ...known, ...sessionOf(caller, issuingUser(caller)) };
   // Known by another's proof, and of no account: the call that makes the session.
-  const { federatedProvider: identityProvider = "" } = caller;
-  const isSaml = identityProvider.includes(":saml-provider/");
+  const { federatedProvider: provider = "", context } = caller;
+  const isSaml = provider.includes(":saml-provider/");
+  const [identityProvider = provider] = (isSaml && context.get("saml:namequalifier")) || [];
   return { type: isSaml ? "SAMLUser" : "WebIdentityUser", principalId, userName: name, identityProvider };
 }
 

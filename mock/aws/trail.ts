@@ -3,7 +3,8 @@
  *
  * The event holds what CloudTrail holds and nothing else: no plaintext, no ciphertext, no attestation document. The
  * explanation stands beside it and is the emulator's own; real AWS gives none. A successful call on another account's
- * key is recorded for both accounts, with one `sharedEventID`; the owner's event names the other account and no more.
+ * key or role is recorded for both accounts, with one `sharedEventID`; the owner's event names the other account and no
+ * more.
  *
  * What a client makes long is shortened, so that no client fills the memory (`trail-limits.ts`).
  *
@@ -37,7 +38,7 @@ export interface CloudTrailEvent {
   readonly requestID: string;
   readonly eventID: string;
   readonly readOnly: boolean;
-  readonly resources: readonly { readonly accountId: string; readonly type: string; readonly ARN: string }[];
+  readonly resources: readonly EventResource[];
   readonly eventType: "AwsApiCall";
   readonly managementEvent: true;
   readonly recipientAccountId: string;
@@ -45,6 +46,12 @@ export interface CloudTrailEvent {
   readonly eventCategory: "Management";
   /** Absent over plain HTTP, and where a service called. */
   readonly tlsDetails?: JsonObject;
+}
+
+export interface EventResource {
+  readonly accountId: string;
+  readonly type: string;
+  readonly ARN: string;
 }
 
 /** What became of the attestation document in a request. */
@@ -78,7 +85,9 @@ export interface Audit {
   requestParameters: JsonObject | null;
   responseElements: JsonObject | null;
   additionalEventData: JsonObject | undefined;
-  resource: { readonly accountId: string; readonly type: string; readonly ARN: string } | undefined;
+  /** Its account gets the event too. */
+  resource: EventResource | undefined;
+  otherResources: readonly EventResource[];
   attestation: AttestationOutcome;
   decision: Decision | undefined;
 }
@@ -89,6 +98,7 @@ export function newAudit(): Audit {
     responseElements: null,
     additionalEventData: undefined,
     resource: undefined,
+    otherResources: [],
     attestation: { kind: "absent" },
     decision: undefined,
   };
@@ -107,10 +117,8 @@ export function recordsOf(
   const accounts = fault ? [caller.accountId] : [...new Set([caller.accountId, owner])];
   const shared = accounts.length > 1 ? { sharedEventID: randomUUID() } : {};
   const { decision, attestation } = audit;
-  const [requestParameters, responseElements] = [
-    shortElements(audit.requestParameters),
-    shortElements(audit.responseElements),
-  ];
+  const requestParameters = shortElements(audit.requestParameters);
+  const responseElements = shortElements(audit.responseElements);
   const explanation = shortExplanation({
     summary: summarize(fault, audit),
     attestation,
@@ -133,7 +141,7 @@ export function recordsOf(
       requestID: call.requestId,
       eventID: randomUUID(),
       readOnly,
-      resources: audit.resource ? [audit.resource] : [],
+      resources: audit.resource ? [audit.resource, ...audit.otherResources] : [],
       eventType: "AwsApiCall",
       managementEvent: true,
       recipientAccountId,

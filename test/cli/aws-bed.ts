@@ -23,10 +23,17 @@ export async function up(args: readonly string[], env: NodeJS.ProcessEnv = {}): 
     child.once("close", (code, signal) => done(code ?? signal)),
   );
   const ready = new Promise<void>((done) => {
-    child.stdout.on("data", (chunk: Buffer) => (output.stdout += chunk.toString()));
+    // Two pipes: what was written first need not come first.
+    const look = (): void => {
+      if (output.stderr.includes("mock AWS listens on") && output.stdout !== "") done();
+    };
+    child.stdout.on("data", (chunk: Buffer) => {
+      output.stdout += chunk.toString();
+      look();
+    });
     child.stderr.on("data", (chunk: Buffer) => {
       output.stderr += chunk.toString();
-      if (output.stderr.includes("mock AWS listens on")) done();
+      look();
     });
   });
   await Promise.race([ready, ended]);

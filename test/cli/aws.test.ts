@@ -1,6 +1,15 @@
 /** The `aws` commands as real processes: up, what clients get of it, durable state, and the commands that ask it. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -110,6 +119,25 @@ describe("aws up", () => {
     expect(await stop(started, "SIGINT")).toBe(0);
   });
 
+  test("--env with what a shell would take for something else: the printed line is quoted", async () => {
+    const place = join(mkdtempSync(join(folder, "quoted-")), "it's $(touch made)");
+    const started = await start(["--no-tls", "--env", join(place, "aws.env")]);
+    const script = `${started.output.stdout}echo "$AWS_ENDPOINT_URL"; ls`;
+    const seen = execFileSync("sh", ["-c", script], { encoding: "utf8", cwd: mkdtempSync(join(folder, "cwd-")) });
+    expect(seen).toMatch(/^http:\/\/127\.0\.0\.1:\d+\n$/);
+  });
+
+  test("a secret that would be a line of the credentials file is refused", async () => {
+    const file = join(folder, "forged.json");
+    const credentials = [{ accessKeyId: "A".repeat(20), secretAccessKey: "x\n[default]\ncredential_process=id" }];
+    const principals = [{ type: "user", name: "admin", credentials }];
+    writeFileSync(file, JSON.stringify({ accounts: [{ accountId: ACCOUNT, principals }] }));
+    const env = envFile();
+    const refused = await start(["--no-tls", "--seed", file, "--env", env]);
+    expect([await refused.ended, existsSync(`${env}.credentials`)]).toEqual([2, false]);
+    expect(readdirSync(dirname(env))).toEqual([]);
+  });
+
   test("--no-tls: plain HTTP, and no certificate to trust", async () => {
     const started = await start(["--no-tls"]);
     const exports = readExports(started.output.stdout);
@@ -144,6 +172,9 @@ describe("aws up", () => {
     ["quotas that are none", ["--quotas", "some"]],
     ["a directory without a passphrase", ["--data-dir", folder]],
     ["an operand", ["now"]],
+    ["a port twice", ["--port", "1x", "--port", "0"]],
+    ["an environment without a name", ["--env", ""]],
+    ["an environment with two lines in its name", ["--env", join(folder, "a\nb")]],
     ["a seed that is not there", ["--seed", "/nonexistent.json"]],
     ["an environment that can not be written", ["--env", "/dev/null/env", "--control", join(folder, "late.sock")]],
     ["a control socket that can not be", ["--control", "/dev/null/c.sock"]],
@@ -164,7 +195,19 @@ describe("aws up", () => {
 
 describe("durable state", () => {
   const passphrase = join(folder, "passphrase");
-  writeFileSync(passphrase, "correct horse battery\n");
+  writeFileSync(passphrase, "correct horse battery\n", { mode: 0o600 });
+
+  test("a passphrase file that others may write to, that is no file or has no end is refused", async () => {
+    const open = join(folder, "open");
+    writeFileSync(open, "correct horse battery\n");
+    chmodSync(open, 0o620);
+    const dataDir = join(folder, "never");
+    for (const file of [open, "/dev/zero", folder]) {
+      const refused = await start(["--data-dir", dataDir, "--passphrase-file", file]);
+      expect([await refused.ended, existsSync(dataDir)]).toEqual([2, false]);
+      expect(refused.output.stderr).toContain("[ERR_CONFIG_FILE]");
+    }
+  });
 
   test("what was acknowledged survives kill -9; one process at a time; another passphrase does not open it", async () => {
     const [dataDir, file] = [join(mkdtempSync(join(folder, "state-")), "data"), envFile()];
@@ -290,10 +333,12 @@ describe("the commands that ask it", () => {
     const ran = await cloister(["aws", ...args], { env });
     expect(ran.code).toBe(code);
     expect(ran.stderr).not.toContain("    at ");
+    expect(ran.stderr.includes("hint: start it with `aws up --control")).toBe(code === 5);
   });
 
   test("no socket named at all: exit 2", async () => {
     const ran = await cloister(["aws", "status"], { env: { CLOISTER_AWS_CONTROL: "", XDG_RUNTIME_DIR: "" } });
     expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain("hint: start it with `aws up --control");
   });
 });

@@ -15,7 +15,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest"
 import { type ControlSocket, serveControlSocket } from "../../mock/aws/control-socket.ts";
 import type { MockAws } from "../../mock/aws/emulator.ts";
 import { runningControl } from "../../mock/aws/running-control.ts";
-import { loadSeed } from "../../mock/aws/seed.ts";
+import { loadSeed, type SeedOutcome } from "../../mock/aws/seed.ts";
 import type { MockAwsStatus } from "../../mock/aws/status.ts";
 import type { TrailRecord } from "../../mock/aws/trail.ts";
 import { ControlClient } from "../../transport/control.ts";
@@ -145,6 +145,36 @@ describe("its methods", () => {
     });
   });
 
+  test("reset comes after the seeds that were asked for before it, and before the next", async () => {
+    const ask = await serve();
+    // Of a kind that takes a while to make.
+    const place = { accountId: OWNER, region: REGION, spec: "RSA_2048", usage: "ENCRYPT_DECRYPT" } as const;
+    const keys = (name: string) => [1, 2].map((i) => ({ ...place, name: `${name}${i}` }));
+    const alone = aws.seed({ keys: keys("alone") });
+    await ask.call("reset");
+    await alone;
+    expect(aws.status().keys).toBe(1);
+    const direct = aws.seed({ keys: keys("direct") });
+    const before = ask.call("seed", { seed: { keys: keys("before") } });
+    const reset = ask.call("reset");
+    await Promise.all([direct, before, reset, ask.call("seed", { seed: { keys: keys("after") } })]);
+    expect(aws.status().keys).toBe(3);
+  });
+
+  test("seed tells what was generated, not what it was given", async () => {
+    const ask = await serve();
+    const given = { accessKeyId: "AKIAGIVENGIVENGIVEN0", secretAccessKey: "given-secret" };
+    const principals = [
+      { type: "user", name: "a", credentials: [given] },
+      { type: "user", name: "b", credentials: "generate" },
+    ];
+    const outcome = await ask.call<SeedOutcome>("seed", {
+      seed: { accounts: [{ accountId: "999988887777", principals }] },
+    });
+    expect(outcome.credentials.map(({ name }) => name)).toEqual(["b"]);
+    expect(JSON.stringify(outcome)).not.toContain("given-secret");
+  });
+
   test("trail and explain: the last, the last denied, by request id", async () => {
     const ask = await serve();
     expect(await ask.call("explain")).toBeNull();
@@ -166,6 +196,7 @@ describe("its methods", () => {
     const ask = await serve();
     await expect(ask.call("next")).rejects.toMatchObject({ code: "ERR_CONFIG_FIELD_MISSING" });
     await ask.call("follow", { query: { eventName: "GenerateRandom" } });
+    await expect(ask.call("follow")).rejects.toMatchObject({ code: "ERR_CONFIG_FIELD_INVALID" });
     await admin.send(new CreateKeyCommand({}));
     await admin.send(new GenerateRandomCommand({ NumberOfBytes: 1 }));
     expect((await ask.call<TrailRecord>("next")).event.eventName).toBe("GenerateRandom");
@@ -179,6 +210,9 @@ describe("its methods", () => {
     ["advanceClock", { ms: -1 }, "ERR_CONFIG_FIELD_INVALID"],
     ["advanceClock", { ms: 1e17 }, "ERR_CONFIG_FIELD_INVALID"],
     ["advanceClock", { ms: "30d" }, "ERR_CONFIG_FIELD_INVALID"],
+    ["advanceClock", { ms: 36_525 * 86_400_000 + 1 }, "ERR_CONFIG_FIELD_INVALID"],
+    ["quotas", {}, "ERR_CONFIG_FIELD_MISSING"],
+    ["faults", { fault: { operation: "*", answer: "throttle", times: 1, account: OWNER } }, "ERR_CONFIG_FIELD_UNKNOWN"],
     ["trail", { query: { name: "x" } }, "ERR_CONFIG_FIELD_UNKNOWN"],
     ["trail", { query: { eventName: 1 } }, "ERR_CONFIG_FIELD_INVALID"],
     ["quotas", { quotas: "real" }, "ERR_CONFIG_FIELD_INVALID"],

@@ -7,6 +7,7 @@ import { startEmulator } from "../../mock/aws/emulator.ts";
 import { newCredentials, startMockAws } from "../../mock/aws/index.ts";
 import type { MockAwsOptions } from "../../mock/aws/options.ts";
 import type { TrailRecord } from "../../mock/aws/trail.ts";
+import { AWS_NITRO_ROOT_G1 } from "../../shared/attestation/trust.ts";
 import { isConfigError } from "../../shared/errors/index.ts";
 import { serveControl } from "../../transport/control.ts";
 import { allow, clientOf, identities, OWNER, options, REGION, readFakeDocument } from "./testbed.ts";
@@ -117,7 +118,8 @@ describe("control", () => {
     const trail = (await call("trail")).result as TrailRecord[];
     expect(trail.map(({ event }) => event.eventName)).toEqual(["CreateKey"]);
     expect(JSON.stringify(trail)).not.toContain(identities.admin.secretAccessKey);
-    expect((await call("setAttestationRoots", { roots: ["AAAA"] })).error).toBeUndefined();
+    const root = Buffer.from(AWS_NITRO_ROOT_G1).toString("base64");
+    expect((await call("setAttestationRoots", { roots: [root] })).error).toBeUndefined();
     expect((await call("setClockOffset", { ms: 1000 })).error).toBeUndefined();
     expect((await call("injectFault", { operation: "Decrypt", answer: "throttle", times: 1 })).error).toBeUndefined();
     end();
@@ -127,7 +129,43 @@ describe("control", () => {
   });
 
   test.each([
+    ["another address", { dangerouslyListenOn: "0.0.0.0" }, "ERR_CONFIG_FIELD_UNKNOWN"],
+    ["another clock", { maxClockSkewMs: 1e15 }, "ERR_CONFIG_FIELD_UNKNOWN"],
+    ["a root that is none", { attestationRoots: ["AAAA"] }, INVALID],
+    ["no regions", { regions: undefined }, INVALID],
+  ])("does not start with %s", async (_what, change, code) => {
+    const { accounts, regions } = options();
+    const { call, end, ended } = drive();
+    const refused = await call("start", { options: { accounts, regions, attestationRoots: [], ...change } });
+    expect(refused.error?.code).toBe(code);
+    end();
+    await ended;
+  });
+
+  test("a credential's time is ISO 8601", async () => {
+    const [account] = options().accounts;
+    const [principal] = account?.principals ?? [];
+    const accounts = (expiresAt: string) => [
+      { ...account, principals: [{ ...principal, credentials: [{ ...identities.admin, expiresAt }] }] },
+    ];
+    for (const [expiresAt, code] of [
+      ["2999-01-01T00:00:00Z", undefined],
+      ["in 2999", INVALID],
+    ] as const) {
+      const { call, end, ended } = drive();
+      const started = await call("start", {
+        options: { accounts: accounts(expiresAt), regions: [REGION], attestationRoots: [] },
+      });
+      expect(started.error?.code).toBe(code);
+      end();
+      await ended;
+    }
+  });
+
+  test.each([
     ["setAttestationRoots", { roots: "AAAA" }],
+    ["setAttestationRoots", { roots: ["AAAA"] }],
+    ["setAttestationRoots", { roots: [7] }],
     ["setClockOffset", { ms: "1" }],
     ["injectFault", { operation: "Encrypt", answer: "plaintext", times: 1 }],
     ["injectFault", { operation: "Decrypt", answer: "latency", times: 1, latencyMs: "1" }],

@@ -86,6 +86,16 @@ describe("connection-cut", () => {
   });
 });
 
+describe("whom a fault meets", () => {
+  test("one before the operation meets the next caller, also one whom the policies deny", async () => {
+    const bare = clientOf(aws, "bare");
+    aws.injectFault({ operation: "ListKeys", answer: "throttle", times: 2 }); // the SDK tries twice
+    await expect(bare.send(new ListKeysCommand({}))).rejects.toMatchObject({ name: "ThrottlingException" });
+    await expect(bare.send(new ListKeysCommand({}))).rejects.toMatchObject({ name: "AccessDeniedException" });
+    bare.destroy();
+  });
+});
+
 describe("latency", () => {
   test("comes before the answer, once", async () => {
     const timed = async (): Promise<number> => {
@@ -107,9 +117,19 @@ describe("latency", () => {
 
   test("a client that does not wait is not waited for", async () => {
     aws.injectFault({ operation: "ListKeys", answer: "latency", times: 1, latencyMs: 600_000 });
-    const abortSignal = AbortSignal.timeout(50);
+    const abortSignal = AbortSignal.timeout(500);
     await expect(admin.send(new ListKeysCommand({}), { abortSignal })).rejects.toMatchObject({ name: "AbortError" });
     await admin.send(new ListKeysCommand({}));
+  });
+
+  test("what waits is served when the faults are dropped", async () => {
+    const queue = new FaultQueue();
+    for (const round of [1, 2]) {
+      queue.inject({ operation: "*", answer: "latency", times: 1, latencyMs: 600_000 });
+      const call = queue.play({ operation: "ListKeys", connection: {} }).then(() => round);
+      queue.clear();
+      expect(await call).toBe(round);
+    }
   });
 
   test("what waits ends when the emulator closes", async () => {

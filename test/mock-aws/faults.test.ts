@@ -165,9 +165,29 @@ describe("what can not be asked for", () => {
     ["a time without latency", { latencyMs: 5 }],
     ["latency beyond ten minutes", { answer: "latency", latencyMs: 600_001 }],
     ["fewer than no bytes", { answer: "connection-cut", afterBytes: -1 }],
+    ["bytes without a cut", { answer: "throttle", afterBytes: 5 }],
+    ["no bytes without a cut", { answer: "plaintext", afterBytes: 0 }],
+    ["a foreign key from an answer that names none", { operation: "GenerateRandom", answer: "foreign-key-id" }],
+    ["more than a million times", { times: 1_000_001 }],
+    ["a member that nobody reads", { account: "111122223333" }],
   ])("%s → RangeError", (_why, change) => {
     const fault = { operation: "Decrypt", answer: "M04", times: 1, ...change };
     expect(() => queue.inject(fault as Parameters<FaultQueue["inject"]>[0])).toThrow(RangeError);
+  });
+
+  test("one more than a thousand that wait", () => {
+    const full = new FaultQueue();
+    for (let i = 0; i < 1_000; i++) full.inject({ operation: "*", answer: "throttle", times: 1 });
+    expect(() => full.inject({ operation: "*", answer: "throttle", times: 1 })).toThrow(RangeError);
+    full.clear();
+    full.inject({ operation: "*", answer: "throttle", times: 1 });
+  });
+
+  test("a foreign key of `*` waits for an answer that names one", () => {
+    const waiting = new FaultQueue();
+    waiting.inject({ operation: "*", answer: "foreign-key-id", times: 1 });
+    expect(waiting.forRecipient("GenerateRandom")).toBeUndefined();
+    expect(waiting.forRecipient("Decrypt")).toBe("foreign-key-id");
   });
 
   test("what was asked for can be dropped", () => {

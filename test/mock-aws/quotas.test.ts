@@ -3,7 +3,7 @@ import { createHash, createHmac } from "node:crypto";
 import { CreateKeyCommand, DescribeKeyCommand, GenerateRandomCommand, type KMSClient } from "@aws-sdk/client-kms";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { MockAws } from "../../mock/aws/emulator.ts";
-import { defaultQuotas } from "../../mock/aws/kms/quotas.ts";
+import { defaultQuotas, type QuotaOption, Quotas } from "../../mock/aws/kms/quotas.ts";
 import { clientOf, identities, NOW, OWNER, options, REGION, startTestbed, type Who } from "./testbed.ts";
 
 const SYMMETRIC = "Cryptographic operations (symmetric) request rate";
@@ -54,6 +54,32 @@ async function throttledOf(count: number, kms: KMSClient): Promise<number> {
     });
   return throttled;
 }
+
+describe("what is none", () => {
+  const cases: readonly (readonly [string, unknown, string])[] = [
+    ["a name that AWS has not", { "CreateKey rate": 1 }, "ERR_CONFIG_FIELD_UNKNOWN"],
+    ["an inherited name", { constructor: 1 }, "ERR_CONFIG_FIELD_UNKNOWN"],
+    ["a text", { [SYMMETRIC]: "1" }, "ERR_CONFIG_FIELD_INVALID"],
+    ["below 0", { [SYMMETRIC]: -1 }, "ERR_CONFIG_FIELD_INVALID"],
+    ["without an end", { [SYMMETRIC]: Number.POSITIVE_INFINITY }, "ERR_CONFIG_FIELD_INVALID"],
+    ["another word", "on", "ERR_CONFIG_FIELD_INVALID"],
+    ["nothing", null, "ERR_CONFIG_FIELD_INVALID"],
+    ["a list", [1], "ERR_CONFIG_FIELD_INVALID"],
+  ];
+  test.each(cases)("%s: refused at the start, and later", async (_what, quotas, code) => {
+    expect(() => new Quotas(quotas as QuotaOption)).toThrow(expect.objectContaining({ code }));
+    expect(() => aws.setQuotas(quotas as QuotaOption)).toThrow(expect.objectContaining({ code }));
+    await expect(startTestbed({ kms: { quotas: quotas as QuotaOption } })).rejects.toMatchObject({ code });
+    expect(aws.status().quotas).toBe("off");
+  });
+
+  test("what its maker changes later does not count", () => {
+    const option = { [SYMMETRIC]: 1 };
+    aws.setQuotas(option);
+    option[SYMMETRIC] = 5;
+    expect(aws.status().quotas).toEqual({ [SYMMETRIC]: 1 });
+  });
+});
 
 /** A call of Service Quotas, signed by hand: its SDK is not among the dependencies. */
 async function ask(operation: string, input: object, signer: "deputy" | Who = "deputy", region = REGION) {

@@ -1,4 +1,6 @@
 /** Seeds: the published schema, what is refused and where, keys through KMS's own checks, twice is once. */
+import { execFileSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:https";
 import { tmpdir } from "node:os";
@@ -73,6 +75,11 @@ const refusal = (seed: unknown): Promise<string> =>
     (error: unknown) => (isConfigError(error) ? `${error.code} ${error.message.split(" ")[0]}` : String(error)),
   );
 
+const MFA = `arn:aws:iam::${TEAM}:mfa/alice`;
+const user = (name: string) => ({ type: "user", name }) as const;
+const seedOf = (principal: object): unknown => ({
+  accounts: [{ accountId: TEAM, principals: [{ ...user("x"), ...principal }] }],
+});
 const key = (members: object = {}): SeedKey => ({ ...place, name: "invoices", ...members });
 const INVALID = "ERR_CONFIG_FIELD_INVALID";
 const UNKNOWN = "ERR_CONFIG_FIELD_UNKNOWN";
@@ -130,6 +137,65 @@ describe("the form", () => {
       { accounts: [{ accountId: TEAM, principals: [team.principals?.[0], team.principals?.[0]] }] },
       `${INVALID} accounts[0].principals[1]`,
     ],
+    ...(
+      [
+        [
+          "a secret that goes on in the next line",
+          { secretAccessKey: "x\n[default]\ncredential_process=id" },
+          "secretAccessKey",
+        ],
+        ["a secret with a space", { secretAccessKey: "x y" }, "secretAccessKey"],
+        ["an empty secret", { secretAccessKey: "" }, "secretAccessKey"],
+        ["an access key that goes on", { accessKeyId: `${"A".repeat(20)}\nx` }, "accessKeyId"],
+        ["a token that goes on", { sessionToken: "x\r\ny" }, "sessionToken"],
+        ["a time that is a number", { expiresAt: "5" }, "expiresAt"],
+        ["a time in words", { expiresAt: "whenever 12" }, "expiresAt"],
+        ["a 30th of February", { expiresAt: "2027-02-30T00:00:00Z" }, "expiresAt"],
+        ["a time without a zone", { expiresAt: "2027-02-20T00:00:00" }, "expiresAt"],
+      ] as const
+    ).map(([what, change, name]): [string, unknown, string] => [
+      what,
+      seedOf({ credentials: [{ accessKeyId: "A".repeat(20), secretAccessKey: "x", ...change }] }),
+      `${INVALID} accounts[0].principals[0].credentials[0].${name}`,
+    ]),
+    ...(
+      [
+        ["an MFA device without a seed", { mfaDevices: [{ serialNumber: MFA, seed: "" }] }, "mfaDevices[0].seed"],
+        ["a seed that is not base32", { mfaDevices: [{ serialNumber: MFA, seed: "01!!" }] }, "mfaDevices[0].seed"],
+        ["a device without a name", { mfaDevices: [{ serialNumber: "", seed: "AAAA" }] }, "mfaDevices[0].serialNumber"],
+        ["a role with a device", { type: "role", mfaDevices: [{ serialNumber: MFA, seed: "AAAA" }] }, "mfaDevices"],
+        ["a user with sessions", { maxSessionDurationSeconds: 3_600 }, "maxSessionDurationSeconds"],
+      ] as const
+    ).map(([what, change, name]): [string, unknown, string] => [
+      what,
+      seedOf(change),
+      `${INVALID} accounts[0].principals[0].${name}`,
+    ]),
+    [
+      "a provider whose certificate is none",
+      { accounts: [{ accountId: TEAM, samlProviders: [{ name: "x", issuer: "x", certificates: ["none"] }] }] },
+      `${INVALID} accounts[0].samlProviders[0].certificates[0]`,
+    ],
+    ...[{ kty: "RSA" }, { kty: "oct", k: "AA" }, {}].map((jwk): [string, unknown, string] => [
+      `a provider whose key is ${JSON.stringify(jwk)}`,
+      {
+        accounts: [
+          { accountId: TEAM, oidcProviders: [{ url: "https://x.example", clientIds: ["a"], jwks: { keys: [jwk] } }] },
+        ],
+      },
+      `${INVALID} accounts[0].oidcProviders[0].jwks.keys[0]`,
+    ]),
+    [
+      "names that differ in case",
+      { accounts: [{ accountId: TEAM, principals: [user("Bob"), user("bob")] }] },
+      `${INVALID} accounts[0].principals[1]`,
+    ],
+    [
+      "policies that differ in case",
+      { accounts: [{ accountId: TEAM, managedPolicies: ["p", "P"].map((name) => ({ name, document: allow("*") })) }] },
+      `${INVALID} accounts[0].managedPolicies[1]`,
+    ],
+    ["a device for a root", { attestationRoots: [{ file: "/dev/zero" }] }, "ERR_CONFIG_FILE can"],
     ["quotas of no form", { quotas: "real" }, `${INVALID} quotas`],
     ["a quota that is none", { quotas: { "CreateKey rate": 1 } }, `${UNKNOWN} quotas.CreateKey`],
     ["a quota below 0", { quotas: { "CreateKey request rate": -1 } }, `${INVALID} quotas.CreateKey`],
@@ -192,6 +258,52 @@ describe("the form", () => {
     ],
   ])("%s", async (_why, seed, expected) => {
     expect(await refusal(seed)).toBe(expected);
+  });
+
+  test("what is taken: a time with a zone, an MFA device, keys of other kinds", async () => {
+    const key = (kty: "RSA" | "EC" | "OKP") => {
+      const pair =
+        kty === "RSA"
+          ? generateKeyPairSync("rsa", { modulusLength: 2_048 })
+          : kty === "EC"
+            ? generateKeyPairSync("ec", { namedCurve: "P-384" })
+            : generateKeyPairSync("ed25519");
+      return pair.publicKey.export({ format: "jwk" });
+    };
+    const jwks = { keys: [key("RSA"), key("EC"), key("OKP")] };
+    const credentials = [
+      { accessKeyId: "A".repeat(20), secretAccessKey: "a/+=", expiresAt: "2027-02-28T01:00:00+01:00" },
+    ];
+    const alice = { ...user("alice"), credentials, mfaDevices: [{ serialNumber: MFA, seed: "jbswy3dpehpk3pxp" }] };
+    const oidcProviders = [{ url: "https://x.example", clientIds: ["a"], jwks }];
+    expect(await refusal({ accounts: [{ accountId: TEAM, principals: [alice], oidcProviders }] })).toBe("taken");
+    const [row] = aws.snapshot().directory.credentials.filter(({ accessKeyId }) => accessKeyId === "A".repeat(20));
+    expect(row?.expiresAt).toBe("2027-02-28T00:00:00.000Z");
+  });
+
+  test("a name is taken by an earlier seed, whatever the path and the case", async () => {
+    const account = (...principals: readonly object[]) => ({ accounts: [{ accountId: TEAM, principals }] });
+    expect(await refusal(account({ type: "role", name: "same", path: "/a/" }, user("Bob")))).toBe("taken");
+    const refused = `${INVALID} accounts[0].principals[0]`;
+    expect(await refusal(account({ type: "role", name: "same", path: "/b/" }))).toBe(refused);
+    expect(await refusal(account(user("bob")))).toBe(refused);
+    expect(await refusal(account({ type: "role", name: "bob" }, user("Bob")))).toBe("taken");
+  });
+
+  test("a seed file is read up to a limit, and is a file or a pipe", async () => {
+    const path = join(folder, "long.json");
+    writeFileSync(path, `{}${" ".repeat(64 * 1024 * 1024)}`);
+    for (const each of [path, "/dev/zero", folder])
+      await expect(loadSeed(aws, each)).rejects.toMatchObject({ code: "ERR_CONFIG_FILE" });
+    writeFileSync(path, "{}");
+    await loadSeed(aws, path);
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    const reading = loadSeed(aws, pipe);
+    writeFileSync(pipe, "{}");
+    expect((await reading).changes).toEqual([]);
+    writeFileSync(path, '{"attestationRoots":[{"file":"pipe"}]}');
+    await expect(loadSeed(aws, path)).rejects.toMatchObject({ code: "ERR_CONFIG_FILE" });
   });
 
   test("JSON with a name twice is not a seed", async () => {
@@ -310,6 +422,36 @@ describe("a seed", () => {
     expect(await refusal({ keys: [key({ spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC" })] })).toBe(
       `${INVALID} keys[0].spec`,
     );
+  });
+
+  test("tells the secrets that it brings or has generated, and nobody else's", async () => {
+    const given = { accessKeyId: "AKIAGIVENGIVENGIVEN0", secretAccessKey: "given" };
+    const seed: MockAwsSeed = {
+      accounts: [{ ...team, principals: [...(team.principals ?? []), { ...user("giver"), credentials: [given] }] }],
+    };
+    const first = await loadSeed(aws, seed);
+    expect(first.credentials.map(({ name }) => name)).toEqual(["admin", "enclave", "giver"]);
+    expect((await loadSeed(aws, { accounts: [team] })).credentials).toEqual(first.credentials.slice(0, 2));
+    const keeps = { ...user("giver"), credentials: "generate" } as const;
+    const again = await loadSeed(aws, { accounts: [{ accountId: TEAM, principals: [keeps] }] });
+    expect([again.credentials, again.changes]).toEqual([[], []]);
+    const root = { accessKeyId: "AKIAROOTROOTROOTROOT", secretAccessKey: "root" };
+    aws.addAccount({ accountId: "999988887777", principals: [], rootCredentials: [root] });
+    for (const rootCredentials of [undefined, "generate"] as const) {
+      const account = { accountId: "999988887777", ...(rootCredentials ? { rootCredentials } : {}) };
+      expect((await loadSeed(aws, { accounts: [account] })).credentials).toEqual([]);
+    }
+  });
+
+  test("reset and restore wait for nobody: while a seed is on its way they are refused", async () => {
+    const before = aws.snapshot();
+    const seeding = loadSeed(aws, full);
+    const outcome = aws.seed({});
+    expect(() => aws.reset()).toThrow(TypeError);
+    expect(() => aws.restore(before)).toThrow(TypeError);
+    await Promise.all([seeding, outcome]);
+    aws.reset();
+    expect(aws.status().keys).toBe(0);
   });
 
   test("does not take an access key that somebody has", async () => {

@@ -125,6 +125,14 @@ describe("AssumeRoleWithWebIdentity", () => {
     ["no end", token({ ...CLAIMS, exp: undefined }), "InvalidIdentityToken"],
     ["ends now", token({ ...CLAIMS, exp: SECONDS }), "ExpiredToken"],
     ["ends in a second", token({ ...CLAIMS, exp: SECONDS + 1 }), "ok"],
+    ["a start that is a text", token({ ...CLAIMS, nbf: "9999999999" }), "InvalidIdentityToken"],
+    ["an end that is a text", token({ ...CLAIMS, exp: String(SECONDS + 600) }), "InvalidIdentityToken"],
+    [
+      "an end without end",
+      token(`${JSON.stringify({ ...CLAIMS, exp: 0 }).slice(0, -2)}1e999}`),
+      "InvalidIdentityToken",
+    ],
+    ["a time of issue that is a text", token({ ...CLAIMS, iat: "0" }), "InvalidIdentityToken"],
     ["not yet", token({ ...CLAIMS, nbf: SECONDS + 301 }), "InvalidIdentityToken"],
     ["a claim twice", token(`${JSON.stringify(CLAIMS).slice(0, -1)},"sub":"dave-1234"}`), "InvalidIdentityToken"],
     ["four parts", `${whole}.x`, "InvalidIdentityToken"],
@@ -132,6 +140,39 @@ describe("AssumeRoleWithWebIdentity", () => {
     ["padding", `${whole}==`, "InvalidIdentityToken"],
   ])("%s", async (_why, given, expected) => {
     expect(await verdict(assume(given))).toBe(expected);
+  });
+
+  const tags = (principal_tags: unknown, more: object = {}) => ({
+    "https://aws.amazon.com/tags": { principal_tags, ...more },
+  });
+  const many = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ["v"]]));
+  const identity = (name: unknown) => ({ "https://aws.amazon.com/source_identity": name });
+  const REFUSED = "InvalidIdentityToken";
+  test.each<readonly [string, object, string]>([
+    ["50 tags", tags(many(50)), "ok"],
+    ["51 tags", tags(many(51)), REFUSED],
+    ["a tag with two values", tags({ a: ["x", "y"] }), REFUSED],
+    ["a tag with none", tags({ a: [] }), REFUSED],
+    ["a tag with a number", tags({ a: [1] }), REFUSED],
+    ["a tag that is no list", tags({ a: "x" }), REFUSED],
+    ["an empty key", tags({ "": ["x"] }), REFUSED],
+    ["a key of 129 characters", tags({ ["k".repeat(129)]: ["x"] }), REFUSED],
+    ["a key with a star", tags({ "a*": ["x"] }), REFUSED],
+    ["a value with a line feed", tags({ a: ["x\n"] }), REFUSED],
+    ["a value of 257 characters", tags({ a: ["v".repeat(257)] }), REFUSED],
+    ["a key of AWS's own", tags({ "Aws:a": ["x"] }), "InvalidParameterValue"],
+    ["two keys that differ in case", tags({ a: ["x"], A: ["y"] }), "InvalidParameterValue"],
+    ["a transitive key that is no tag", tags({ a: ["x"] }, { transitive_tag_keys: ["b"] }), "InvalidParameterValue"],
+    ["transitive keys that are no list", tags({ a: ["x"] }, { transitive_tag_keys: "a" }), REFUSED],
+    ["tags that are a list", tags([]), REFUSED],
+    ["tags that are a text", { "https://aws.amazon.com/tags": "a" }, REFUSED],
+    ["a source identity of one character", identity("x"), REFUSED],
+    ["a source identity of 65", identity("x".repeat(65)), REFUSED],
+    ["a source identity with a space", identity("a b"), REFUSED],
+    ["a source identity that is a number", identity(12), REFUSED],
+    ["an empty source identity", identity(""), REFUSED],
+  ])("what becomes the session's: %s", async (_why, claims, expected) => {
+    expect(await verdict(assume(token({ ...CLAIMS, ...claims })))).toBe(expected);
   });
 
   test.each<readonly [string, object, string, string]>([

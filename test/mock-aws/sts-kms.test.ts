@@ -10,7 +10,7 @@ import {
 import { AssumeRoleCommand, GetSessionTokenCommand, STSClient } from "@aws-sdk/client-sts";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { expect, test } from "vitest";
-import { oneTimeCode } from "../../mock/aws/sts/mfa.ts";
+import { oneTimeCode } from "../../mock/aws/sts/one-time-code.ts";
 import { allow, type Keys, outcome, trust, userKeys } from "./door-bed.ts";
 import { NOW, OTHER, OWNER, REGION, startTestbed } from "./testbed.ts";
 
@@ -87,11 +87,13 @@ test("the age of MFA grows in KMS, for a user's session and a role's", async () 
     requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ ca: aws.caCertificatePem }) }),
   });
   const sts = new STSClient(client(keys));
-  const mfa = { SerialNumber: serialNumber, TokenCode: oneTimeCode(seed, NOW.getTime() / 30_000) };
+  const mfa = (ago: number) => ({
+    ...{ SerialNumber: serialNumber, TokenCode: oneTimeCode(seed, NOW.getTime() / 30_000 - ago) },
+  });
   const RoleArn = `arn:aws:iam::${OWNER}:role/careful`;
   const answers = [
-    await sts.send(new GetSessionTokenCommand(mfa)),
-    await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "with-mfa", ...mfa })),
+    await sts.send(new GetSessionTokenCommand(mfa(0))),
+    await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "with-mfa", ...mfa(1) })),
     await sts.send(new AssumeRoleCommand({ RoleArn, RoleSessionName: "without" })),
   ];
   const use = (): Promise<string[]> =>

@@ -1,143 +1,41 @@
 /** AssumeRoleWithSAML: an identity provider made here signs assertions; each case has one thing wrong. */
-import "reflect-metadata";
-import { webcrypto } from "node:crypto";
 import { GenerateRandomCommand } from "@aws-sdk/client-kms";
 import { AssumeRoleWithSAMLCommand } from "@aws-sdk/client-sts";
-import { X509CertificateGenerator } from "@peculiar/x509";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SignedXml } from "xml-crypto";
-import { ACCOUNT, allow, type Bed, NOW, outcome, startBed, trust } from "./door-bed.ts";
-
-const ISSUER = "https://idp.example.com/saml";
-const PROVIDER = `arn:aws:iam::${ACCOUNT}:saml-provider/corp`;
-const ROLE = `arn:aws:iam::${ACCOUNT}:role/staff`;
-const RECIPIENT = "https://signin.aws.amazon.com/saml";
-const RSA = {
-  name: "RSASSA-PKCS1-v1_5",
-  hash: "SHA-256",
-  publicExponent: new Uint8Array([1, 0, 1]),
-  modulusLength: 2_048,
-};
-
-interface Signer {
-  readonly privateKey: string;
-  readonly certificate: string;
-}
-
-async function makeSigner(): Promise<Signer> {
-  const keys = await webcrypto.subtle.generateKey(RSA, true, ["sign", "verify"]);
-  const [notBefore, notAfter] = [new Date("2026-01-01"), new Date("2027-01-01")];
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: "CN=idp",
-    keys,
-    notBefore,
-    notAfter,
-    signingAlgorithm: RSA,
-  });
-  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
-  return {
-    privateKey: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
-    certificate: certificate.toString("pem"),
-  };
-}
+import { ACCOUNT, type Bed, NOW, outcome, startBed } from "./door-bed.ts";
+import {
+  assume as ask,
+  at,
+  attribute,
+  encode,
+  ISSUER,
+  makeSigner,
+  PROVIDER,
+  RECIPIENT,
+  ROLE,
+  response,
+  type Signer,
+  type Signing,
+  samlAccount,
+  signed as sign,
+  verdict,
+} from "./sts-saml-bed.ts";
 
 let idp: Signer;
 let stranger: Signer;
 let bed: Bed;
 beforeAll(async () => {
+  const other = await makeSigner();
   [idp, stranger] = await Promise.all([makeSigner(), makeSigner()]);
-  const role = (name: string, condition: object) => ({
-    ...{ type: "role" as const, name, identityPolicies: [allow("kms:*")], credentials: [] },
-    trustPolicy: trust({ Federated: PROVIDER }, ["sts:AssumeRoleWithSAML", "sts:TagSession"], { Condition: condition }),
-  });
-  bed = await startBed([
-    {
-      accountId: ACCOUNT,
-      principals: [
-        role("staff", { StringEquals: { "saml:aud": RECIPIENT } }),
-        role("only-carol", { StringEquals: { "saml:sub": "carol", "saml:sub_type": "persistent" } }),
-      ],
-      samlProviders: [
-        { name: "corp", issuer: ISSUER, certificates: [stranger.certificate.replace(/[A-Z]/, "A"), idp.certificate] },
-      ],
-    },
-  ]);
+  bed = await startBed([samlAccount([other.certificate, idp.certificate])]);
 });
 afterAll(() => bed[Symbol.asyncDispose]());
 
-const at = (seconds: number): string => new Date(NOW.getTime() + seconds * 1000).toISOString();
-
-interface Parts {
-  readonly issuer?: string;
-  readonly issuedAt?: string;
-  readonly notOnOrAfter?: string;
-  readonly confirmedUntil?: string;
-  readonly audience?: string;
-  readonly recipient?: string;
-  readonly method?: string;
-  readonly status?: string;
-  readonly subject?: string;
-  readonly roles?: readonly string[];
-  readonly sessionName?: string;
-  readonly more?: string;
-}
-
-const attribute = (name: string, ...values: readonly string[]): string =>
-  `<saml:Attribute Name="https://aws.amazon.com/SAML/Attributes/${name}">${values.map((value) => `<saml:AttributeValue>${value}</saml:AttributeValue>`).join("")}</saml:Attribute>`;
-
-function response(parts: Parts = {}): string {
-  const {
-    issuer = ISSUER,
-    issuedAt = at(-10),
-    notOnOrAfter = at(300),
-    confirmedUntil = at(300),
-    subject = "carol",
-  } = parts;
-  const { audience = "urn:amazon:webservices", recipient = RECIPIENT, method = "bearer", status = "Success" } = parts;
-  const { roles = [`${PROVIDER},${ROLE}`], sessionName = "carol@example.com", more = "" } = parts;
-  return `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_r" Version="2.0" IssueInstant="${issuedAt}"><samlp:Status><samlp:StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:${status}"/></samlp:Status><saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_a" Version="2.0" IssueInstant="${issuedAt}"><saml:Issuer>${issuer}</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:2.0:nameid-format:persistent">${subject}</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:${method}"><saml:SubjectConfirmationData NotOnOrAfter="${confirmedUntil}" Recipient="${recipient}"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="${at(-20)}" NotOnOrAfter="${notOnOrAfter}"><saml:AudienceRestriction><saml:Audience>${audience}</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AttributeStatement>${attribute("Role", ...roles)}${attribute("RoleSessionName", sessionName)}${more}</saml:AttributeStatement></saml:Assertion></samlp:Response>`;
-}
-
-interface Signing {
-  readonly by?: Signer;
-  readonly over?: "Assertion" | "Response";
-  readonly algorithm?: string;
-  readonly digest?: string;
-}
-
-function signed(
-  xml: string,
-  {
-    by = idp,
-    over = "Assertion",
-    algorithm = "2001/04/xmldsig-more#rsa-sha256",
-    digest = "2001/04/xmlenc#sha256",
-  }: Signing = {},
-): string {
-  const signer = new SignedXml({ privateKey: by.privateKey, publicCert: by.certificate });
-  signer.signatureAlgorithm = `http://www.w3.org/${algorithm}`;
-  signer.canonicalizationAlgorithm = "http://www.w3.org/2001/10/xml-exc-c14n#";
-  const xpath = `//*[local-name(.)='${over}']`;
-  signer.addReference({
-    ...{ xpath, digestAlgorithm: `http://www.w3.org/${digest}` },
-    transforms: ["http://www.w3.org/2000/09/xmldsig#enveloped-signature", "http://www.w3.org/2001/10/xml-exc-c14n#"],
-  });
-  signer.computeSignature(xml, { location: { reference: xpath, action: "append" } });
-  return signer.getSignedXml();
-}
-
-const encode = (xml: string): string => Buffer.from(xml).toString("base64");
-
-function assume(SAMLAssertion: string, RoleArn = ROLE, DurationSeconds?: number) {
-  const input = {
-    RoleArn,
-    PrincipalArn: PROVIDER,
-    SAMLAssertion,
-    ...(DurationSeconds === undefined ? {} : { DurationSeconds }),
-  };
-  return bed.sts({ accessKeyId: "", secretAccessKey: "" }).send(new AssumeRoleWithSAMLCommand(input));
-}
-const verdict = async (call: Promise<unknown>): Promise<string> => (await outcome(call)).replace(/Exception$/, "");
+const signed = (xml: string, signing: Partial<Signing> = {}): string => sign(xml, { by: idp, ...signing });
+const assume = (assertion: string, RoleArn = ROLE) => ask(bed, assertion, { RoleArn });
+const tag = (count: number): string =>
+  Array.from({ length: count }, (_, i) => attribute(`PrincipalTag:k${i}`, "v")).join("");
+const oneUse = (id: string): string => encode(signed(response({ id, conditions: "<saml:OneTimeUse/>" })));
 
 describe("AssumeRoleWithSAML", () => {
   test("the answer, and the session's caller", async () => {
@@ -179,7 +77,28 @@ describe("AssumeRoleWithSAML", () => {
     ["a second assertion before the signed one", () => wrapped("before"), REFUSED],
     ["the signed one moved into the signature of another", () => wrapped("inside"), REFUSED],
     ["the signed one moved into an extension", () => wrapped("extension"), REFUSED],
+    [
+      "a signature of the assertion that stands outside of it",
+      () => signed(response(), { place: "Response" }),
+      REFUSED,
+    ],
     ["two signatures", () => signed(signed(response()), { over: "Response" }), REFUSED],
+    ["RSA with SHA-384", () => signed(response(), { algorithm: "2001/04/xmldsig-more#rsa-sha384" }), "ok"],
+    ["RSA with SHA-512", () => signed(response(), { algorithm: "2001/04/xmldsig-more#rsa-sha512" }), "ok"],
+    ["RSA-PSS", () => signed(response(), { algorithm: "2007/05/xmldsig-more#sha256-rsa-MGF1" }), "ok"],
+    ["a digest of SHA-384", () => signed(response(), { digest: "2001/04/xmldsig-more#sha384" }), "ok"],
+    ["inclusive canonical form", () => signed(response(), { canonical: "TR/2001/REC-xml-c14n-20010315" }), "ok"],
+    [
+      "comments in the canonical form",
+      () => signed(response(), { canonical: "2001/10/xml-exc-c14n#WithComments" }),
+      REFUSED,
+    ],
+    ["a declaration in front", () => `<?xml version="1.0" encoding="UTF-8"?>\n${signed(response())}`, "ok"],
+    [
+      "a declaration of another encoding",
+      () => `<?xml version="1.0" encoding="latin1"?>${signed(response())}`,
+      REFUSED,
+    ],
     ["a document type", () => `<!DOCTYPE x [<!ENTITY e "e">]>${signed(response())}`, REFUSED],
     ["not XML", () => "<a><b></a>", REFUSED],
     ["another issuer", () => signed(response({ issuer: "https://evil.example.com" })), REFUSED],
@@ -197,15 +116,56 @@ describe("AssumeRoleWithSAML", () => {
     ["a failure, reported", () => signed(response({ status: "Requester" }), { over: "Response" }), "IDPRejectedClaim"],
     ["no role of ours", () => signed(response({ roles: [`${PROVIDER},${ROLE}x`] })), "AccessDenied"],
     ["a session name with a space", () => signed(response({ sessionName: "carol smith" })), REFUSED],
-    ["a comment in the subject: it is one text", () => signed(response({ subject: "car<!-- x -->ol" })), "ok"],
+    ["a comment in the subject", () => signed(response({ subject: "car<!-- x -->ol" })), REFUSED],
+    ["a condition that nobody knows", () => signed(response({ conditions: "<saml:Condition/>" })), REFUSED],
+    [
+      "a condition of another namespace",
+      () => signed(response({ conditions: '<x:OneTimeUse xmlns:x="x"/>' })),
+      REFUSED,
+    ],
+    ["a limit for other issuers", () => signed(response({ conditions: "<saml:ProxyRestriction/>" })), "ok"],
     ["an attribute twice", () => signed(response({ more: attribute("RoleSessionName", "dave") })), REFUSED],
     [
       "a duration longer than the role's",
       () => signed(response({ more: attribute("SessionDuration", "3601") })),
       "ValidationError",
     ],
+    ["50 tags", () => signed(response({ more: tag(50) })), "ok"],
+    ["51 tags", () => signed(response({ more: tag(51) })), REFUSED],
+    ["a tag with two values", () => signed(response({ more: attribute("PrincipalTag:k", "v", "w") })), REFUSED],
+    ["a tag without a value", () => signed(response({ more: attribute("PrincipalTag:k") })), REFUSED],
+    ["a tag key with a star", () => signed(response({ more: attribute("PrincipalTag:k*", "v") })), REFUSED],
+    ["a tag value with a star", () => signed(response({ more: attribute("PrincipalTag:k", "*") })), REFUSED],
+    [
+      "a tag value of 257 characters",
+      () => signed(response({ more: attribute("PrincipalTag:k", "v".repeat(257)) })),
+      REFUSED,
+    ],
+    [
+      "a tag of AWS's own",
+      () => signed(response({ more: attribute("PrincipalTag:AWS:k", "v") })),
+      "InvalidParameterValue",
+    ],
+    ["a source identity", () => signed(response({ more: attribute("SourceIdentity", "xy") })), "ok"],
+    ["a source identity of one character", () => signed(response({ more: attribute("SourceIdentity", "x") })), REFUSED],
+    ["a source identity with a slash", () => signed(response({ more: attribute("SourceIdentity", "a/b") })), REFUSED],
   ])("%s", async (_why, xml, expected) => {
     expect(await verdict(assume(encode(xml())))).toBe(expected);
+  });
+
+  test("an assertion for one use is taken once, also when its first use was refused", async () => {
+    const [first, second] = [oneUse("_once"), oneUse("_twice")];
+    expect([await verdict(assume(first)), await verdict(assume(first))]).toEqual(["ok", REFUSED]);
+    const refused = await verdict(assume(second, `arn:aws:iam::${ACCOUNT}:role/only-carol`));
+    expect([refused, await verdict(assume(second))]).toEqual(["AccessDenied", REFUSED]);
+    const again = encode(signed(response()));
+    expect([await verdict(assume(again)), await verdict(assume(again))]).toEqual(["ok", "ok"]);
+  });
+
+  test("bytes that are not UTF-8 are not read as others", async () => {
+    const xml = signed(response({ subject: "car\u00ffol" }));
+    expect(await verdict(assume(encode(xml)))).toBe("ok");
+    expect(await verdict(assume(Buffer.from(xml, "latin1").toString("base64")))).toBe(REFUSED);
   });
 
   test("the provider's own session ends it if that is earlier, and none begins when it has ended", async () => {

@@ -18,13 +18,12 @@ import { TrailLog } from "../../mock/aws/trail-log.ts";
 import {
   arnOf,
   clientOf,
-  fakeDocument,
   keyPolicy,
   OTHER,
   OWNER,
   PCR0,
-  RECIPIENT_ALGORITHM,
   REGION,
+  recipientOf,
   rsaPair,
   startTestbed,
 } from "./testbed.ts";
@@ -60,8 +59,7 @@ const ROLE_ID = uniqueId("AROA", arnOf("admin"));
 describe("events", () => {
   test("an attested Decrypt has CloudTrail's members, and no others", async () => {
     const { CiphertextBlob } = await admin.send(new EncryptCommand({ KeyId: keyArn, Plaintext: SECRET }));
-    const AttestationDocument = fakeDocument({ publicKey: pair.spki });
-    const Recipient = { ...RECIPIENT_ALGORITHM, AttestationDocument };
+    const Recipient = recipientOf(pair);
     const EncryptionContext = undefined;
     await admin.send(new DecryptCommand({ CiphertextBlob, Recipient, KeyId: keyArn, EncryptionContext }));
     const { event } = aws.trail().at(-1) ?? expect.unreachable();
@@ -140,15 +138,14 @@ describe("events", () => {
   });
 
   test("plaintext, messages, ciphertexts and documents are in no event", async () => {
-    const AttestationDocument = fakeDocument({ publicKey: pair.spki });
-    const Recipient = { ...RECIPIENT_ALGORITHM, AttestationDocument };
+    const Recipient = recipientOf(pair);
     const signing = await admin.send(new CreateKeyCommand({ KeySpec: "ECC_NIST_P256", KeyUsage: "SIGN_VERIFY" }));
     const SigningAlgorithm = "ECDSA_SHA_256";
     const signed = { KeyId: signing.KeyMetadata?.KeyId, Message: SECRET, SigningAlgorithm } as const;
     await admin.send(new SignCommand(signed));
     const key = await admin.send(new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: "AES_256", Recipient }));
     const written = JSON.stringify(aws.trail().map(({ event }) => event));
-    const forbidden = [SECRET, AttestationDocument, key.CiphertextBlob, key.CiphertextForRecipient];
+    const forbidden = [SECRET, Recipient.AttestationDocument, key.CiphertextBlob, key.CiphertextForRecipient];
     for (const bytes of forbidden)
       for (const encoding of ["utf8", "base64", "hex"] as const)
         expect(written).not.toContain(Buffer.from(bytes ?? expect.unreachable()).toString(encoding));

@@ -1,8 +1,8 @@
 /**
  * Reads a policy document into statements that can be evaluated, or says why it is not one.
  *
- * Stricter than AWS, so that a typing error does not become a policy: `Version` must be there (AWS takes its absence
- * for 2008-10-17), a name must not stand twice, a list must not be empty, and a condition's values must be of the
+ * Without `Version` it is of 2008-10-17, where `${aws:username}` is a literal text. Stricter than AWS, so that a typing
+ * error does not become a policy: a name must not stand twice, a list must not be empty, and a condition's values must be of the
  * operator's kind. A key policy's statement without Action or Resource is taken, as KMS does, and never matches.
  * More than 32 KB is refused unread, more than 32 levels while reading; the rest is linear in the text.
  *
@@ -16,7 +16,8 @@ import { type PrincipalElement, type PrincipalPattern, readPrincipal } from "./p
 
 /** A policy as JSON. What is not in these shapes is refused when the policy is read. */
 export interface PolicyDocument {
-  readonly Version: "2012-10-17" | "2008-10-17";
+  /** 2008-10-17 if absent: no policy variables. */
+  readonly Version?: "2012-10-17" | "2008-10-17";
   readonly Id?: string;
   readonly Statement: PolicyStatement | readonly PolicyStatement[];
 }
@@ -89,7 +90,7 @@ export function parsePolicy(text: string, form: PolicyKind | PolicyForm): Policy
     throw new PolicyRefusal(`the policy has more than ${MAX_BYTES} bytes`);
   const document = readDocument(text);
   assertKnown(document, ["Version", "Id", "Statement"], "the policy");
-  const version = document["Version"];
+  const { Version: version = "2008-10-17" } = document;
   if (version !== "2012-10-17" && version !== "2008-10-17")
     throw new PolicyRefusal("Version must be 2012-10-17 or 2008-10-17");
   if (document["Id"] !== undefined && typeof document["Id"] !== "string") throw new PolicyRefusal("Id must be a text");

@@ -6,7 +6,9 @@
  *   throttle, internal-error, service-unavailable
  *   all others        spoil an answer that carries CiphertextForRecipient, and wait for one: `faults/`
  *
- * Faults are queued by operation and used up in order; one of each kind can meet in one call.
+ * Faults are queued by operation and used up in order; one of each kind can meet in one call. Those that come before an
+ * operation, as they do at AWS, ask nobody who calls: a caller whom the policies then deny uses one up as well. Those of
+ * an answer wait for a call that is answered.
  *
  * @module
  */
@@ -58,6 +60,9 @@ const REFUSALS: Readonly<Record<string, () => AwsFault>> = {
   "service-unavailable": () => new AwsFault("ServiceUnavailable", "", 503),
 };
 const LATENCY_MAX_MS = 600_000;
+const TIMES_MAX = 1_000_000;
+/** A thousand wait at most: each call looks through them. */
+const QUEUE_MAX = 1_000;
 const { operations: OPERATIONS } = readServiceModel(import.meta.url);
 const RECIPIENT_OPERATIONS = [
   "Decrypt",
@@ -66,6 +71,7 @@ const RECIPIENT_OPERATIONS = [
   "GenerateDataKeyPair",
   "GenerateRandom",
 ];
+const FIELDS: readonly string[] = ["operation", "answer", "times", "latencyMs", "afterBytes"];
 
 /** Every name that a fault can be asked for by; the ids of rows are among them. */
 export const FAULT_ANSWERS: readonly FaultAnswer[] = [
@@ -97,29 +103,38 @@ type Due = Pick<Queued, "latencyMs" | "afterBytes"> & { readonly name: string };
 
 export class FaultQueue implements Disposable {
   readonly #ended = new AbortController();
+  /** Of the latencies that run. */
+  #cleared = new AbortController();
   #queue: Queued[] = [];
   #earlier: Uint8Array | undefined;
 
   /** @throws {RangeError} there is no such operation or fault, or it never comes with that operation, or a number */
   inject(fault: Fault): void {
-    const { operation, answer, times, latencyMs = 0, afterBytes = 0 } = fault;
+    const { operation, answer, times, latencyMs = 0, afterBytes } = fault;
+    for (const name of Object.keys(fault)) demand(FIELDS.includes(name), `a fault has no ${name}`);
     const names = ANSWER_FAULTS.filter((name) => name === answer || name.startsWith(`${answer}-`));
     const isOfAnswers = names.length > 0;
     const offered = isOfAnswers ? RECIPIENT_OPERATIONS : Object.keys(OPERATIONS);
     demand(FAULT_ANSWERS.includes(answer), `no fault is called ${answer}`);
-    demand(operation === "*" || offered.includes(operation), `${answer} never comes with ${operation}`);
-    demand(isCount(times, 1), `times must be at least 1, got ${times}`);
-    demand(isCount(afterBytes, 0), `afterBytes must be at least 0, got ${afterBytes}`);
+    const isOffered = operation === "*" || (offered.includes(operation) && names.every(hasPlaceIn(operation)));
+    demand(isOffered, `${answer} never comes with ${operation}`);
+    demand(isCount(times, 1) && times <= TIMES_MAX, `times must be 1 to ${TIMES_MAX}, got ${times}`);
+    const isCut = answer === "connection-cut";
+    const areBytesKnown = afterBytes === undefined || (isCut && isCount(afterBytes, 0));
+    demand(areBytesKnown, `afterBytes goes with connection-cut and is 0 or more, got ${afterBytes}`);
     const isLatency = answer === "latency";
     const isLatencyKnown = isLatency ? isCount(latencyMs, 1) && latencyMs <= LATENCY_MAX_MS : latencyMs === 0;
     demand(isLatencyKnown, `latencyMs goes with latency and is 1 to ${LATENCY_MAX_MS}, got ${latencyMs}`);
     const played = { names: isOfAnswers ? names : [answer], played: 0 };
-    this.#queue.push({ operation, times, latencyMs, afterBytes, ...played });
+    demand(this.#queue.length < QUEUE_MAX, `${QUEUE_MAX} faults wait already`);
+    this.#queue.push({ operation, times, latencyMs, afterBytes: afterBytes ?? 0, ...played });
   }
 
-  /** Drops what is still due. */
+  /** Drops what is still due, and ends the latencies that run: their calls are served. */
   clear(): void {
     this.#queue = [];
+    this.#cleared.abort();
+    this.#cleared = new AbortController();
     this.#earlier = undefined;
   }
 
@@ -141,7 +156,7 @@ export class FaultQueue implements Disposable {
   /** The fault to play on an answer for a recipient, if one is due. */
   forRecipient(operation: string): string | undefined {
     const isDue = (name: string): boolean =>
-      ANSWER_FAULTS.includes(name) && (name !== "M28" || this.#earlier !== undefined);
+      ANSWER_FAULTS.includes(name) && hasPlaceIn(operation)(name) && (name !== "M28" || this.#earlier !== undefined);
     return this.#take(operation, isDue)?.name;
   }
 
@@ -172,9 +187,16 @@ export class FaultQueue implements Disposable {
 
   async #wait(latencyMs: number): Promise<void> {
     const { signal } = this.#ended;
-    const isOver = await sleep(latencyMs, false, { signal }).catch(() => true); // aborted: nobody waits for the answer
-    if (isOver) throw REFUSALS["service-unavailable"]?.();
+    await sleep(latencyMs, undefined, { signal: AbortSignal.any([signal, this.#cleared.signal]) }).catch(
+      () => undefined,
+    );
+    if (signal.aborted) throw REFUSALS["service-unavailable"]?.(); // nobody waits for the answer
   }
+}
+
+/** GenerateRandom's answer names no key. */
+function hasPlaceIn(operation: string): (name: string) => boolean {
+  return (name) => name !== "foreign-key-id" || operation !== "GenerateRandom";
 }
 
 function isCount(value: number, least: number): boolean {

@@ -17,6 +17,8 @@ import type { KeySituation } from "./key-state.ts";
 import { type FamilyRow, identifierKey, type KeyRow, type KmsTables, type MaterialRow, scopeKey } from "./rows.ts";
 
 const DAY_MS = 86_400_000;
+/** Rotations that one look makes up for; the next look goes on. A clock that leaps by centuries owes thousands. */
+const DUE_MAX = 1_000;
 /** Whatever their state. */
 const KEYS_MAX = 100_000;
 
@@ -45,6 +47,8 @@ export interface MaterialInUse {
   readonly situation: KeySituation;
   readonly material: MaterialRow;
 }
+
+type Rotation = NonNullable<MaterialRow["rotation"]>;
 
 /** When an automatic rotation was due that has not happened. */
 export function rotationDue({ rotation }: FamilyRow, now: Date): Date | undefined {
@@ -199,23 +203,37 @@ export class Keys {
   #rotateWhenDue(familyId: string, primaryArn: string, now: Date): void {
     const primary = this.tables.keys.get(primaryArn);
     if (!primary?.enabled || primary.deletion) return;
-    for (;;) {
-      const family = this.tables.families.get(familyId);
-      const due = family && rotationDue(family, now);
-      if (!due) return;
-      this.rotate(family, { at: due, type: "AUTOMATIC" });
-    }
+    const family = this.tables.families.get(familyId);
+    if (!family) return;
+    const periodMs = family.rotation.periodDays * DAY_MS;
+    const due: Date[] = [];
+    for (let at = rotationDue(family, now); at && at <= now && due.length < DUE_MAX; at = new Date(+at + periodMs))
+      due.push(at);
+    if (due.length > 0)
+      this.#rotateInTurn(
+        family,
+        due.map((at) => ({ at, type: "AUTOMATIC" })),
+      );
   }
 
   /** Makes a fresh material the current one, and sets when the next automatic rotation is due. */
-  rotate(family: FamilyRow, rotation: NonNullable<MaterialRow["rotation"]>): FamilyRow {
-    const material = { ...this.newMaterial(family.id, randomBytes(32), rotation.at), rotation };
-    const { periodDays } = family.rotation;
-    const nextAt = new Date(rotation.at.getTime() + periodDays * DAY_MS);
+  rotate(family: FamilyRow, rotation: Rotation): FamilyRow {
+    return this.#rotateInTurn(family, [rotation]);
+  }
+
+  /** All in one change: the row is written once. */
+  #rotateInTurn(family: FamilyRow, rotations: readonly Rotation[]): FamilyRow {
+    const made = rotations.map((rotation) => ({
+      ...this.newMaterial(family.id, randomBytes(32), rotation.at),
+      rotation,
+    }));
+    const { id: currentMaterialId } = made.at(-1) ?? {};
+    const last = rotations.findLast(({ type }) => type === "AUTOMATIC");
+    const nextAt = last && new Date(last.at.getTime() + family.rotation.periodDays * DAY_MS);
     return this.updateFamily(family, {
-      materials: [...family.materials, material],
-      currentMaterialId: material.id,
-      rotation: rotation.type === "AUTOMATIC" ? { ...family.rotation, nextAt } : family.rotation,
+      materials: [...family.materials, ...made],
+      ...(currentMaterialId === undefined ? {} : { currentMaterialId }),
+      rotation: nextAt ? { ...family.rotation, nextAt } : family.rotation,
     });
   }
 }

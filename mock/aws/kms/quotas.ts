@@ -8,6 +8,8 @@
  *
  * @module
  */
+import { ConfigError } from "../../../shared/errors/index.ts";
+import { invalidField } from "../config-field.ts";
 import { AwsFault } from "../fault.ts";
 import type { KeyRow } from "./rows.ts";
 
@@ -115,6 +117,26 @@ function pairQuota(spec: string): string {
   return `GenerateDataKeyPair (${spec}) request rate`;
 }
 
+const NAMES: ReadonlySet<string> = new Set(defaultQuotas("us-east-1").map(({ name }) => name)); // as everywhere
+
+/** Names that AWS has, and numbers. @throws {ConfigError} names the field */
+export function assertQuotas(option: QuotaOption): void {
+  if (option === "off" || option === "aws") return;
+  if (typeof option !== "object" || option === null || Array.isArray(option))
+    throw invalidField("quotas", '"off", "aws", or requests per second by name', typeof option);
+  for (const [name, perSecond] of Object.entries(option)) {
+    const field = `quotas.${name}`;
+    if (!NAMES.has(name)) throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field, known: [...NAMES] });
+    if (!Number.isFinite(perSecond) || perSecond < 0) throw invalidField(field, "0 or more", "another value");
+  }
+}
+
+/** A copy: what its maker changes later does not count. */
+function readQuotas(option: QuotaOption): QuotaOption {
+  assertQuotas(option);
+  return typeof option === "string" ? option : { ...option };
+}
+
 /** Windows older than a second are dropped when there are so many. */
 const WINDOWS_MAX = 10_000;
 
@@ -125,9 +147,10 @@ export class Quotas {
   readonly #windows = new Map<string, { second: number; count: number }>();
   #throttled = 0;
 
+  /** @throws {ConfigError} as `assertQuotas` */
   constructor(option: QuotaOption) {
-    this.#initial = option;
-    this.#option = option;
+    this.#initial = readQuotas(option);
+    this.#option = this.#initial;
   }
 
   get option(): QuotaOption {
@@ -139,8 +162,9 @@ export class Quotas {
     return this.#throttled;
   }
 
+  /** @throws {ConfigError} as `assertQuotas` */
   set(option: QuotaOption): void {
-    this.#option = option;
+    this.#option = readQuotas(option);
     this.#windows.clear();
   }
 

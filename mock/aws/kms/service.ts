@@ -5,14 +5,14 @@
  *
  * @module
  */
+import { audited } from "../audited.ts";
 import { shownMembers } from "../event-members.ts";
-import { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
 import { validateInput } from "../model/input.ts";
 import { serializeOutput } from "../model/output.ts";
 import { readServiceModel } from "../model/service-model.ts";
 import type { Service, ServiceCall } from "../service.ts";
-import { newAudit, recordsOf, type TrailRecord } from "../trail.ts";
+import { newAudit, type TrailRecord } from "../trail.ts";
 import { assertContexts } from "./encryption-context.ts";
 import { OPERATIONS } from "./operations/index.ts";
 import type { Operation } from "./operations/operation.ts";
@@ -33,25 +33,19 @@ export function createKms(options: KmsOptions): Service {
     protocol: { kind: "awsJson1_1", targetPrefix: "TrentService" },
     isPresignable: false,
     operations: new Set(OPERATIONS.keys()),
-    handle: (call) => handle(call, options),
+    handle: async (call) => handle(call, options),
   };
 }
 
-async function handle(call: ServiceCall, { state, record }: KmsOptions): Promise<JsonObject> {
+function handle(call: ServiceCall, { state, record }: KmsOptions): Promise<JsonObject> {
   const operation = OPERATIONS.get(call.operation);
   if (!operation) throw new TypeError(`no KMS operation ${call.operation}`);
   const audit = newAudit();
   const event = { eventSource: "kms.amazonaws.com", readOnly: operation.readOnly };
   const request = new KmsRequest(call, audit, state);
-  try {
-    const answer = await run(operation, request);
-    record(recordsOf(call, event, audit, undefined));
-    return answer;
-  } catch (error) {
-    const fault = error instanceof AwsFault ? error : new AwsFault("KMSInternalException", "", 500);
-    record(recordsOf(call, event, audit, fault));
-    throw error;
-  }
+  return audited({ audit, event, call: () => call, internalError: "KMSInternalException", record }, () =>
+    run(operation, request),
+  );
 }
 
 async function run({ run: answer, shown }: Operation, request: KmsRequest): Promise<JsonObject> {

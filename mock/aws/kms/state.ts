@@ -57,7 +57,13 @@ export interface KmsParts extends Pick<KmsState, "faults" | "directory" | "recip
 }
 
 export function openKmsState({ database, options, regions, ...parts }: KmsParts): KmsState {
-  const { replicationMs = 0, primaryRegionUpdateMs = 0, grantPropagationMs = 0, keyStores = {} } = options;
+  const {
+    replicationMs = 0,
+    primaryRegionUpdateMs = 0,
+    grantPropagationMs = 0,
+    keyStores = {},
+    quotas = "off",
+  } = options;
   const secrets = database.table<{ readonly secret: Uint8Array }>("kms.secrets");
   const { secret } = secrets.get("identifiers") ?? { secret: Uint8Array.from(randomBytes(32)) };
   if (!secrets.has("identifiers")) secrets.set("identifiers", { secret });
@@ -70,7 +76,7 @@ export function openKmsState({ database, options, regions, ...parts }: KmsParts)
     keyStores: new KeyStoreConnections({ clusters: [], ...keyStores }),
     keyStoreTurns: new Turns(),
     settings: { replicationMs, primaryRegionUpdateMs, grantPropagationMs, regions },
-    quotas: new Quotas(options.quotas ?? "off"),
+    quotas: new Quotas(quotas),
     usage: keys.usage,
   };
 }

@@ -10,6 +10,7 @@
  * @module
  */
 import { createHash, randomBytes } from "node:crypto";
+import { audited } from "../audited.ts";
 import { shownMembers } from "../event-members.ts";
 import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
@@ -20,7 +21,7 @@ import { validateInput } from "../model/input.ts";
 import { serializeOutput } from "../model/output.ts";
 import { readServiceModel } from "../model/service-model.ts";
 import type { Service, ServiceCall } from "../service.ts";
-import { type Audit, newAudit, recordsOf, type TrailRecord } from "../trail.ts";
+import { type Audit, newAudit, type TrailRecord } from "../trail.ts";
 
 const MODEL = readServiceModel(import.meta.url);
 const SERVICE = { ServiceCode: "kms", ServiceName: "AWS Key Management Service (AWS KMS)" } as const;
@@ -65,17 +66,12 @@ export function createServiceQuotas({ quotas, record }: ServiceQuotasDependencie
     handle: async (call) => {
       const audit = newAudit();
       const readOnly = call.operation !== "RequestServiceQuotaIncrease";
-      const told = (fault: AwsFault | undefined): void =>
-        record(recordsOf(call, { eventSource: "servicequotas.amazonaws.com", readOnly }, audit, fault));
-      try {
+      const event = { eventSource: "servicequotas.amazonaws.com", readOnly };
+      return audited({ audit, event, call: () => call, internalError: "ServiceException", record }, () => {
         const answer = run({ call, quotas, audit });
         if (!readOnly) audit.responseElements = shownMembers(answer);
-        told(undefined);
         return serializeOutput(answer);
-      } catch (error) {
-        told(error instanceof AwsFault ? error : new AwsFault("ServiceException", "", 500));
-        throw error;
-      }
+      });
     },
   };
 }

@@ -4,7 +4,7 @@
  *   1. read      three parts, JSON without repeated names; `alg` RS256 or ES256, nothing else
  *   2. provider  found by the issuer that the token names, in the account of the role
  *   3. verify    under the one key of the provider that the token names and that is of the algorithm's kind
- *   4. claims    issuer, audience, subject, and not run out
+ *   4. claims    issuer, audience, subject, times, and what becomes the session's: tags, source identity
  *
  * Source: RFC 7515, RFC 7518 §3.3 and §3.4, RFC 7519 §4.1; OpenID Connect Core §2, §3.1.3.7.
  *
@@ -14,7 +14,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject, verify } from "node:c
 import type { OidcProviderRow } from "../directory-rows.ts";
 import { AwsFault } from "../fault.ts";
 import { isJsonArray, isJsonObject, type Json, type JsonObject, parseJson } from "../json.ts";
-import type { SessionTagInput } from "./session-tags.ts";
+import { type GivenClaims, invalidToken as invalid, readClaims, type SessionClaims } from "./model.ts";
 
 export interface WebIdentity {
   readonly provider: OidcProviderRow;
@@ -22,8 +22,8 @@ export interface WebIdentity {
   readonly audience: string;
   /** `amr`. */
   readonly authenticationMethods: readonly string[];
-  readonly tags: SessionTagInput;
-  readonly sourceIdentity: string | undefined;
+  /** Tags and source identity. */
+  readonly claims: SessionClaims;
 }
 
 interface TokenChecks {
@@ -50,7 +50,7 @@ export function verifyToken(token: string, { now, providerOf }: TokenChecks): We
   if (!provider || provider.url !== issuer)
     throw invalid(`No OpenIDConnect provider found in your account for ${issuer}`);
   assertSigned(header, `${head}.${payload}`, signature, provider);
-  return { provider, ...readClaims(claims, provider, now) };
+  return { provider, ...appraise(claims, provider, now) };
 }
 
 function assertSigned(header: JsonObject, signed: string, signature: string, provider: OidcProviderRow): void {
@@ -77,25 +77,25 @@ function readKey(jwk: JsonWebKey, kind: "rsa" | "ec"): readonly KeyObject[] {
   return bits >= RSA_MIN_BITS ? [key] : [];
 }
 
-function readClaims(claims: JsonObject, provider: OidcProviderRow, now: Date): Omit<WebIdentity, "provider"> {
-  const seconds = Math.floor(now.getTime() / 1000);
-  const { exp, nbf, iat } = claims;
-  if (typeof exp !== "number") throw invalid("Missing a required claim: exp");
-  if (seconds >= exp)
-    throw new AwsFault(
-      "ExpiredTokenException",
-      `Token expired: current date/time ${seconds} must be before the expiration date/time ${exp}`,
-    );
-  for (const start of [nbf, iat])
-    if (typeof start === "number" && start > seconds + MAX_AHEAD_SECONDS) throw invalid("Token is not yet valid");
+function appraise(claims: JsonObject, provider: OidcProviderRow, now: Date): Omit<WebIdentity, "provider"> {
+  assertTimes(claims, Math.floor(now.getTime() / 1000));
   const subject = text(claims["sub"]);
   if (subject === "") throw invalid("Missing a required claim: sub");
   const audience = audienceOf(claims, provider);
-  const principalTags = claims["https://aws.amazon.com/tags"] ?? null;
-  return {
-    ...{ subject, audience, authenticationMethods: texts(claims["amr"]), tags: readTags(principalTags) },
-    sourceIdentity: text(claims["https://aws.amazon.com/source_identity"]) || undefined,
-  };
+  return { subject, audience, authenticationMethods: texts(claims["amr"]), claims: readClaims(sessionClaims(claims)) };
+}
+
+function assertTimes({ exp, nbf, iat }: JsonObject, seconds: number): void {
+  if (exp === undefined) throw invalid("Missing a required claim: exp");
+  for (const time of [exp, nbf, iat])
+    if (time !== undefined && !Number.isFinite(time)) throw invalid("A time of the token is not a number");
+  if (seconds >= Number(exp))
+    throw new AwsFault(
+      "ExpiredTokenException",
+      `Token expired: current date/time ${seconds} must be before the expiration date/time ${Number(exp)}`,
+    );
+  for (const start of [nbf, iat])
+    if (Number(start) > seconds + MAX_AHEAD_SECONDS) throw invalid("Token is not yet valid");
 }
 
 /** With `azp` that is the audience; it and every other way it must be registered. */
@@ -108,13 +108,24 @@ function audienceOf(claims: JsonObject, { clientIds }: OidcProviderRow): string 
   return audience;
 }
 
-function readTags(value: Json): SessionTagInput {
-  if (!isJsonObject(value)) return {};
-  const tags = isJsonObject(value["principal_tags"]) ? value["principal_tags"] : {};
+/** A claim that is of another form than AWS describes is refused, not passed over. */
+function sessionClaims(claims: JsonObject): GivenClaims {
+  const tags = claims["https://aws.amazon.com/tags"] ?? {};
+  const sourceIdentity = claims["https://aws.amazon.com/source_identity"];
+  if (!isJsonObject(tags)) throw invalid("The tags of the token are not an object");
+  const { principal_tags: principalTags = {}, transitive_tag_keys: transitive } = tags;
+  if (!isJsonObject(principalTags)) throw invalid("The principal_tags of the token are not an object");
   return {
-    Tags: Object.entries(tags).map(([Key, values]) => ({ Key, Value: texts(values)[0] ?? "" })),
-    TransitiveTagKeys: texts(value["transitive_tag_keys"]),
+    Tags: Object.entries(principalTags).map(([Key, values]) => ({ Key, Value: onlyOf(values) })),
+    ...(transitive === undefined ? {} : { TransitiveTagKeys: transitive }),
+    ...(sourceIdentity === undefined ? {} : { SourceIdentity: sourceIdentity }),
   };
+}
+
+function onlyOf(values: Json): Json {
+  const [value, ...others] = isJsonArray(values) ? values : [];
+  if (value === undefined || others.length > 0) throw invalid("A session tag of a token has a list of one value");
+  return value;
 }
 
 function readPart(part: string): JsonObject | undefined {
@@ -139,8 +150,4 @@ function text(value: Json | undefined): string {
 function texts(value: Json | undefined): readonly string[] {
   if (typeof value === "string") return [value];
   return isJsonArray(value) ? value.filter((item) => typeof item === "string") : [];
-}
-
-function invalid(message: string): AwsFault {
-  return new AwsFault("InvalidIdentityToken", message);
 }

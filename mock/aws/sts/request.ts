@@ -11,8 +11,10 @@ import { AwsFault } from "../fault.ts";
 import { authorize } from "../iam/authorize.ts";
 import type { ConditionContext } from "../iam/condition.ts";
 import { globalKeys, requestKeys } from "../iam/global-keys.ts";
+import { partitionOf } from "../partition.ts";
 import type { AnonymousCall, AuthenticatedCaller } from "../service.ts";
 import type { Audit } from "../trail.ts";
+import type { SpentProofs } from "./spent-proofs.ts";
 import { readTrustPolicy } from "./trust-policy.ts";
 
 /** A call whose caller is known: by signature, or by the proof that the operation was given. */
@@ -21,6 +23,17 @@ export interface StsRequest {
   readonly caller: AuthenticatedCaller;
   readonly directory: Directory;
   readonly audit: Audit;
+  readonly spent: SpentProofs;
+}
+
+/** A call whose caller is known as soon as the proof that it brings is verified. */
+export interface AnonymousRequest extends Omit<StsRequest, "caller"> {
+  readonly identified: (caller: AuthenticatedCaller) => void;
+}
+
+/** What tokens, assertions and MFA codes are judged by: whoever makes them has no other clock than the client's. */
+export function proofTime({ clientTime, now }: AnonymousCall): Date {
+  return clientTime ?? now;
 }
 
 /** Without `sts:`, or whole; absent values leave no key. */
@@ -73,9 +86,18 @@ function contextOf(call: AnonymousCall, caller: AuthenticatedCaller, keys: Reque
   return context;
 }
 
-/** `RoleArn` → the role; nothing if there is none. @throws {AwsFault} `ValidationError`: not an ARN at all */
-export function findRole(directory: Directory, roleArn: string): PrincipalRow | undefined {
-  if (!/^arn:[^:]+:[^:]+:[^:]*:[^:]+:.+$/.test(roleArn)) throw validationError(`${roleArn} is invalid`);
+/**
+ * `RoleArn` → the role; nothing if there is none.
+ *
+ * @throws {AwsFault} `ValidationError`: not an ARN at all, or one of a partition that the region is not in
+ */
+export function findRole(
+  { directory, call }: Pick<StsRequest, "directory" | "call">,
+  roleArn: string,
+): PrincipalRow | undefined {
+  const [, partition] = /^arn:([^:]+):[^:]+:[^:]*:[^:]+:.+$/.exec(roleArn) ?? [];
+  if (partition === undefined) throw validationError(`${roleArn} is invalid`);
+  if (partition !== partitionOf(call.region)) throw validationError("Request ARN is invalid");
   const row = directory.principal(roleArn);
   return row?.type === "role" && row.arn === roleArn ? row : undefined;
 }

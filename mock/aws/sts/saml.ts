@@ -13,16 +13,15 @@
  */
 import { createHash } from "node:crypto";
 import type { PrincipalRow, SamlProviderRow } from "../directory-rows.ts";
-import { AwsFault } from "../fault.ts";
+import type { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
 import type { AuthenticatedCaller } from "../service.ts";
-import { durationOf } from "./assume-role.ts";
-import { accessDenied, findRole, refusedAction } from "./request.ts";
+import { invalidToken as invalid, readClaims, type SessionClaims } from "./model.ts";
+import { type AnonymousRequest, accessDenied, findRole, proofTime } from "./request.ts";
+import { openRoleSession } from "./role-session.ts";
 import { type SamlIdentity, verifyAssertion } from "./saml-assertion.ts";
-import { assumedRoleUser, openSession } from "./session.ts";
-import { packedSize, readSessionPolicies, type SessionPolicyInput } from "./session-policies.ts";
-import { readSessionTags } from "./session-tags.ts";
-import type { AnonymousRequest } from "./web-identity.ts";
+import type { SessionPolicyInput } from "./session-policies.ts";
+import { readSessionTags, shownTags } from "./session-tags.ts";
 
 export interface SamlInput extends SessionPolicyInput {
   readonly RoleArn: string;
@@ -35,53 +34,41 @@ const ATTRIBUTE = "https://aws.amazon.com/SAML/Attributes/";
 const TAG = `${ATTRIBUTE}PrincipalTag:`;
 
 export function assumeRoleWithSaml(request: AnonymousRequest, input: SamlInput): JsonObject {
-  const { directory, call } = request;
-  const role = findRole(directory, input.RoleArn);
+  const { directory, call, audit, spent } = request;
+  const now = proofTime(call);
+  const role = findRole(request, input.RoleArn);
   const provider = directory.samlProvider(input.PrincipalArn);
   if (!role || provider?.accountId !== role.accountId) throw notAuthorized();
-  const identity = verifyAssertion(input.SAMLAssertion, provider, call.now);
+  const identity = verifyAssertion(input.SAMLAssertion, provider, { now, spent });
   const caller = callerOf(role, provider, identity);
   request.identified(caller);
   assertNamed(identity, role, provider);
-  const sessionName = single(identity, "RoleSessionName");
-  if (!/^[\w+=,.@-]{2,64}$/.test(sessionName ?? ""))
-    throw invalid("RoleSessionName is required in AuthnResponse and must match [\\w+=,.@-]{2,64}");
-  const sourceIdentity = single(identity, "SourceIdentity");
-  const { tags, transitiveTagKeys, keys } = readSessionTags(tagsOf(identity));
-  const actions = [
-    "sts:AssumeRoleWithSAML",
-    ...(Object.keys(tags).length > 0 ? ["sts:TagSession"] : []),
-    ...(sourceIdentity === undefined ? [] : ["sts:SetSourceIdentity"]),
-  ];
-  const asked = { ...keys, "sts:RoleSessionName": sessionName, "sts:SourceIdentity": sourceIdentity };
-  if (refusedAction({ ...request, caller }, role, actions, asked) !== undefined) throw notAuthorized();
-  const longest = durationOf(input.DurationSeconds ?? durationIn(identity), role);
-  const durationSeconds = Math.min(longest, (identity.sessionEndsAtMs - call.now.getTime()) / 1000);
-  const sessionPolicies = readSessionPolicies(input, { directory, owner: role });
-  const size = packedSize(input, tags);
-  const credentials = openSession(
+  const roleSessionName = sessionNameOf(identity);
+  const { SourceIdentity: sourceIdentity, ...sessionTags } = claimsOf(identity);
+  const tags = readSessionTags(sessionTags);
+  const common = openRoleSession(
     { ...request, caller },
     {
-      ...{
-        principal: role,
-        sessionName: sessionName ?? "",
-        durationSeconds,
-        hasMfa: false,
-        sessionTags: tags,
-        transitiveTagKeys,
-      },
-      ...{ context: Object.fromEntries(caller.context), federatedProvider: provider.arn },
-      ...(sessionPolicies ? { sessionPolicies } : {}),
-      ...(sourceIdentity === undefined ? {} : { sourceIdentity }),
+      ...{ action: "sts:AssumeRoleWithSAML", role, sessionName: roleSessionName, tags, sourceIdentity },
+      ...{ policies: input, durationSeconds: input.DurationSeconds ?? durationIn(identity) },
+      remainingSeconds: (identity.sessionEndsAtMs - now.getTime()) / 1000,
+      federation: { context: Object.fromEntries(caller.context), federatedProvider: provider.arn },
+      shown: { sAMLAssertionID: identity.assertionId, roleSessionName, ...shownTags(tags) },
+      refusal: notAuthorized,
     },
   );
+  audit.otherResources = [{ accountId: provider.accountId, type: "AWS::IAM::SAMLProvider", ARN: provider.arn }];
   return {
-    ...{ Credentials: credentials, AssumedRoleUser: assumedRoleUser(role, sessionName ?? "") },
+    ...common,
     ...{ Subject: identity.subject, SubjectType: identity.subjectType, Issuer: identity.issuer },
     ...{ Audience: identity.recipient, NameQualifier: nameQualifier(provider, identity) },
-    ...(sessionPolicies || Object.keys(tags).length > 0 ? { PackedPolicySize: size } : {}),
-    ...(sourceIdentity === undefined ? {} : { SourceIdentity: sourceIdentity }),
   };
+}
+
+function sessionNameOf(identity: SamlIdentity): string {
+  const name = single(identity, "RoleSessionName") ?? "";
+  if (/^[\w+=,.@-]{2,64}$/.test(name)) return name;
+  throw invalid("RoleSessionName is required in AuthnResponse and must match [\\w+=,.@-]{2,64}");
 }
 
 /** Each value is a role and a provider, in either order. */
@@ -107,12 +94,19 @@ function durationIn(identity: SamlIdentity): number | undefined {
   return seconds;
 }
 
-function tagsOf({ attributes }: SamlIdentity): Parameters<typeof readSessionTags>[0] {
-  const given = [...attributes].filter(([name]) => name.startsWith(TAG));
-  return {
-    Tags: given.map(([name, values]) => ({ Key: name.slice(TAG.length), Value: values[0] ?? "" })),
+function claimsOf(identity: SamlIdentity): SessionClaims {
+  const { attributes } = identity;
+  const tagNames = [...attributes.keys()].filter((name) => name.startsWith(TAG));
+  const sourceIdentity = single(identity, "SourceIdentity");
+  return readClaims({
+    Tags: tagNames.map((name) => {
+      const [value, ...others] = attributes.get(name) ?? [];
+      if (value === undefined || others.length > 0) throw invalid("A PrincipalTag must have one value");
+      return { Key: name.slice(TAG.length), Value: value };
+    }),
     TransitiveTagKeys: attributes.get(`${ATTRIBUTE}TransitiveTagKeys`) ?? [],
-  };
+    ...(sourceIdentity === undefined ? {} : { SourceIdentity: sourceIdentity }),
+  });
 }
 
 /** Whom the trust policy is asked about: the assertion's subject, known by its provider alone. */
@@ -143,10 +137,6 @@ function documentOf({ accountId, arn }: SamlProviderRow): string {
 function nameQualifier(provider: SamlProviderRow, { issuer }: SamlIdentity): string {
   const name = provider.arn.replace(/^.*:saml-provider\//, "");
   return createHash("sha1").update(`${issuer}${provider.accountId}/${name}`).digest("base64");
-}
-
-function invalid(message: string): AwsFault {
-  return new AwsFault("InvalidIdentityToken", message);
 }
 
 function notAuthorized(): AwsFault {

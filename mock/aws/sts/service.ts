@@ -1,27 +1,35 @@
 /**
  * STS as a service: its operations by name, and the audit around each.
  *
+ *   shape → what a session may call at all → operation → event → answer
+ *
  * @module
  */
+import { audited } from "../audited.ts";
 import type { Directory } from "../directory.ts";
-import { AwsFault } from "../fault.ts";
-import type { JsonObject } from "../json.ts";
+import { shownMembers } from "../event-members.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
 import { validateInput } from "../model/input.ts";
-import { readServiceModel } from "../model/service-model.ts";
-import type { AnonymousCall, AuthenticatedCaller, Service } from "../service.ts";
-import { type Audit, newAudit, recordsOf, type TrailRecord } from "../trail.ts";
+import type { AnonymousCall, AuthenticatedCaller, Service, ServiceCall } from "../service.ts";
+import { type Audit, newAudit, type TrailRecord } from "../trail.ts";
 import { type AssumeRoleInput, assumeRole } from "./assume-role.ts";
 import { decodeAuthorizationMessage, getAccessKeyInfo, getCallerIdentity } from "./identity.ts";
-import type { StsRequest } from "./request.ts";
+import { MODEL } from "./model.ts";
+import type { AnonymousRequest, StsRequest } from "./request.ts";
 import { assumeRoleWithSaml } from "./saml.ts";
+import { assertMayCall } from "./session-limits.ts";
 import { getFederationToken, getSessionToken } from "./session-token.ts";
-import { type AnonymousRequest, assumeRoleWithWebIdentity } from "./web-identity.ts";
+import { SpentProofs } from "./spent-proofs.ts";
+import { assumeRoleWithWebIdentity } from "./web-identity.ts";
 
-const MODEL = readServiceModel(import.meta.url);
-const EVENT = { eventSource: "sts.amazonaws.com", readOnly: true };
+/** CloudTrail counts making a session of a user's as a change, and becoming a role not. */
+const CHANGES: ReadonlySet<string> = new Set(["GetFederationToken", "GetSessionToken"]);
 
-/** Input is what the model lets through; each operation says what it expects of it. */
-type Run<Request> = (request: Request, input: never) => JsonObject | Promise<JsonObject>;
+/** E.g. `Mar 1, 2026, 1:00:00 PM`. */
+const IN_WORDS = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
+
+type Given = JsonObject | Promise<JsonObject>;
+type Run<Request> = (request: Request, input: never) => Given;
 
 const SIGNED: ReadonlyMap<string, Run<StsRequest>> = new Map<string, Run<StsRequest>>([
   ["AssumeRole", (request, input: AssumeRoleInput) => assumeRole(request, input)],
@@ -43,75 +51,70 @@ export interface StsDependencies {
 }
 
 export function createSts({ directory, record }: StsDependencies): Service {
-  const operations = new Set([...SIGNED.keys(), ...UNSIGNED.keys()]);
+  const spent = new SpentProofs();
+  const signed = (call: ServiceCall): Promise<JsonObject> => {
+    const audit = newAudit();
+    const request = { call, caller: call.caller, directory, audit, spent };
+    const run = (input: never): Given => {
+      assertMayCall(request);
+      return runOf(call, SIGNED)(request, input);
+    };
+    return handle({ call, audit, record, caller: () => call.caller, run });
+  };
+  const unsigned = (call: AnonymousCall): Promise<JsonObject> => {
+    const audit = newAudit();
+    let caller: AuthenticatedCaller | undefined;
+    const identified = (known: AuthenticatedCaller): void => {
+      caller = known;
+    };
+    const run = (input: never): Given => runOf(call, UNSIGNED)({ call, directory, audit, spent, identified }, input);
+    return handle({ call, audit, record, caller: () => caller, run });
+  };
   return {
-    ...{ signingName: "sts", protocol: { kind: "awsQuery", model: MODEL }, isPresignable: true, operations },
-    handle: async (call) => {
-      const audit = newAudit();
-      const run = SIGNED.get(call.operation);
-      const answer = (): JsonObject | Promise<JsonObject> => {
-        const input = readInput(call, audit);
-        return runOf(call, run)({ call, caller: call.caller, directory, audit }, input as never);
-      };
-      return audited(answer, (fault) => record(recordsOf(call, EVENT, audit, fault)), audit);
-    },
-    anonymous: {
-      operations: new Set(UNSIGNED.keys()),
-      handle: async (call) => {
-        const audit = newAudit();
-        let caller: AuthenticatedCaller | undefined;
-        const identified = (known: AuthenticatedCaller): void => {
-          caller = known;
-        };
-        const run = UNSIGNED.get(call.operation);
-        const answer = (): JsonObject | Promise<JsonObject> =>
-          runOf(call, run)({ call, directory, audit, identified }, readInput(call, audit) as never);
-        const told = (fault: AwsFault | undefined): void => {
-          if (caller) record(recordsOf({ ...call, caller }, EVENT, audit, fault));
-        };
-        return audited(answer, told, audit);
-      },
-    },
+    signingName: "sts",
+    protocol: { kind: "awsQuery", model: MODEL },
+    isPresignable: true,
+    operations: new Set([...SIGNED.keys(), ...UNSIGNED.keys()]),
+    handle: signed,
+    anonymous: { operations: new Set(UNSIGNED.keys()), handle: unsigned },
+    reset: () => spent.clear(),
   };
 }
 
-function runOf<Request>({ operation }: AnonymousCall, run: Run<Request> | undefined): Run<Request> {
+function runOf<Request>({ operation }: AnonymousCall, runs: ReadonlyMap<string, Run<Request>>): Run<Request> {
+  const run = runs.get(operation);
   if (!run) throw new TypeError(`no STS operation ${operation}`);
   return run;
 }
 
-/** CloudTrail shows the parameters, without what is a credential. */
-function readInput(call: AnonymousCall, audit: Audit): Record<string, unknown> {
-  const input = validateInput(MODEL, call.operation, call.input);
-  const { WebIdentityToken: _token, SAMLAssertion: _assertion, TokenCode: _code, ...shown } = call.input;
-  const named = Object.entries(shown).map(([name, value]) => [
-    `${name.charAt(0).toLowerCase()}${name.slice(1)}`,
-    value,
-  ]);
-  audit.requestParameters = named.length === 0 ? null : (Object.fromEntries(named) as JsonObject);
-  return input;
+interface Handling {
+  readonly call: AnonymousCall;
+  readonly audit: Audit;
+  readonly record: StsDependencies["record"];
+  readonly caller: () => AuthenticatedCaller | undefined;
+  readonly run: (input: never) => Given;
 }
 
-async function audited(
-  answer: () => JsonObject | Promise<JsonObject>,
-  told: (fault: AwsFault | undefined) => void,
-  audit: Audit,
-): Promise<JsonObject> {
-  try {
-    const given = await answer();
-    audit.responseElements = withoutSecrets(given);
-    told(undefined);
-    return given;
-  } catch (error) {
-    told(error instanceof AwsFault ? error : new AwsFault("InternalFailure", "", 500));
-    throw error;
-  }
+function handle({ call, audit, record, caller, run }: Handling): Promise<JsonObject> {
+  const { operation } = call;
+  const known = (): ServiceCall | undefined => {
+    const who = caller();
+    return who && { ...call, caller: who };
+  };
+  const event = { eventSource: "sts.amazonaws.com", readOnly: !CHANGES.has(operation) };
+  return audited({ audit, event, call: known, internalError: "InternalFailure", record }, async () => {
+    const input = validateInput(MODEL, operation, call.input);
+    audit.requestParameters = shownMembers(input);
+    const answer = await run(input as never); // each operation says what it expects of what the model lets through
+    audit.responseElements = shownAnswer(answer);
+    return answer;
+  });
 }
 
-/** CloudTrail names the new access key; its secret it never has. */
-function withoutSecrets(answer: JsonObject): JsonObject | null {
-  const { Credentials: credentials, ...rest } = answer;
-  if (credentials === undefined) return null;
-  const { AccessKeyId: accessKeyId = null, Expiration: expiration = null } = credentials as JsonObject;
-  return { credentials: { accessKeyId, expiration }, ...rest };
+/** CloudTrail shows answers with credentials only, and the time in words. */
+function shownAnswer(answer: JsonObject): JsonObject | null {
+  const { Credentials: credentials } = answer;
+  if (!isJsonObject(credentials)) return null;
+  const expiration = IN_WORDS.format(new Date(String(credentials["Expiration"]))).replaceAll("\u202F", " ");
+  return shownMembers({ ...answer, Credentials: { ...credentials, Expiration: expiration } });
 }

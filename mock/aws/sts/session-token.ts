@@ -2,7 +2,7 @@
  * GetSessionToken and GetFederationToken: from a user's own keys to keys that run out.
  *
  * The first gives the user itself again, with or without MFA; the second a federated user, who may do what the user and
- * the policies that were passed both allow. Neither is given to a session.
+ * the policies that were passed both allow. Neither is given to a session (`session-limits.ts`).
  *
  * Source: STS API Reference, GetSessionToken, GetFederationToken; IAM User Guide, "Compare AWS STS credentials".
  *
@@ -11,7 +11,7 @@
 import type { PrincipalRow } from "../directory-rows.ts";
 import type { JsonObject } from "../json.ts";
 import { checkMfa, type MfaInput } from "./mfa.ts";
-import { accessDenied, authorizeOwn, type StsRequest } from "./request.ts";
+import { authorizeOwn, type StsRequest } from "./request.ts";
 import { openSession } from "./session.ts";
 import { packedSize, readSessionPolicies, type SessionPolicyInput } from "./session-policies.ts";
 import { readSessionTags, type SessionTagInput } from "./session-tags.ts";
@@ -23,8 +23,8 @@ export function getSessionToken(
   request: StsRequest,
   input: MfaInput & { readonly DurationSeconds?: number },
 ): JsonObject {
-  const principal = ownerOf(request, "GetSessionToken");
-  const hasMfa = checkMfa(input, principal, request.call.now);
+  const principal = ownerOf(request);
+  const hasMfa = checkMfa(request, input, principal);
   const durationSeconds = durationOf(principal, input.DurationSeconds);
   return { Credentials: openSession(request, { principal, durationSeconds, hasMfa }) };
 }
@@ -35,7 +35,7 @@ export interface FederationTokenInput extends SessionPolicyInput, SessionTagInpu
 }
 
 export function getFederationToken(request: StsRequest, input: FederationTokenInput): JsonObject {
-  const principal = ownerOf(request, "GetFederationToken");
+  const principal = ownerOf(request);
   const { partition, accountId } = principal;
   const { Name: name } = input;
   const arn = `arn:${partition}:sts::${accountId}:federated-user/${name}`;
@@ -56,11 +56,9 @@ export function getFederationToken(request: StsRequest, input: FederationTokenIn
   };
 }
 
-function ownerOf({ caller, directory }: StsRequest, operation: string): PrincipalRow {
-  const row = directory.find(caller.accessKeyId)?.row;
+function ownerOf({ caller, directory }: StsRequest): PrincipalRow {
   const principal = directory.principal(caller.principalArn);
-  if (!principal || row?.sessionToken !== undefined)
-    throw accessDenied(`Cannot call ${operation} with session credentials`);
+  if (!principal) throw new TypeError(`${caller.principalArn} has keys of its own and is not in the directory`);
   return principal;
 }
 

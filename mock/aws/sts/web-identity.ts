@@ -9,17 +9,15 @@
  *
  * @module
  */
-import type { Directory } from "../directory.ts";
 import type { PrincipalRow } from "../directory-rows.ts";
+import type { AwsFault } from "../fault.ts";
 import type { JsonObject } from "../json.ts";
-import type { AnonymousCall, AuthenticatedCaller } from "../service.ts";
-import type { Audit } from "../trail.ts";
-import { durationOf } from "./assume-role.ts";
+import type { AuthenticatedCaller } from "../service.ts";
 import { verifyToken, type WebIdentity } from "./json-web-token.ts";
-import { accessDenied, findRole, refusedAction, validationError } from "./request.ts";
-import { assumedRoleUser, openSession } from "./session.ts";
-import { packedSize, readSessionPolicies, type SessionPolicyInput } from "./session-policies.ts";
-import { readSessionTags } from "./session-tags.ts";
+import { type AnonymousRequest, accessDenied, findRole, proofTime, validationError } from "./request.ts";
+import { openRoleSession } from "./role-session.ts";
+import type { SessionPolicyInput } from "./session-policies.ts";
+import { readSessionTags, shownTags } from "./session-tags.ts";
 
 export interface WebIdentityInput extends SessionPolicyInput {
   readonly RoleArn: string;
@@ -29,60 +27,41 @@ export interface WebIdentityInput extends SessionPolicyInput {
   readonly DurationSeconds?: number;
 }
 
-export interface AnonymousRequest {
-  readonly call: AnonymousCall;
-  readonly directory: Directory;
-  readonly audit: Audit;
-  /** Told who it is as soon as the proof is verified. */
-  readonly identified: (caller: AuthenticatedCaller) => void;
-}
-
 /** Cognito's own name stands in policies, not an ARN. */
 const COGNITO = "cognito-identity.amazonaws.com";
 
 export function assumeRoleWithWebIdentity(request: AnonymousRequest, input: WebIdentityInput): JsonObject {
   const { directory, call } = request;
-  const { RoleArn: roleArn, RoleSessionName: sessionName } = input;
   if (input.ProviderId !== undefined) throw validationError("OAuth 2.0 access tokens are not offered by this mock");
-  const role = findRole(directory, roleArn);
+  const role = findRole(request, input.RoleArn);
   if (!role) throw notAuthorized();
   const identity = verifyToken(input.WebIdentityToken, {
-    now: call.now,
+    now: proofTime(call),
     providerOf: (issuer) => directory.oidcProvider(providerArn(role, issuer)),
   });
   const caller = callerOf(role, identity);
   request.identified(caller);
-  const sessionTags = readSessionTags(identity.tags);
-  const sourceIdentity = identity.sourceIdentity;
-  const actions = [
-    "sts:AssumeRoleWithWebIdentity",
-    ...(Object.keys(sessionTags.tags).length > 0 ? ["sts:TagSession"] : []),
-    ...(sourceIdentity === undefined ? [] : ["sts:SetSourceIdentity"]),
-  ];
-  const keys = { ...sessionTags.keys, "sts:RoleSessionName": sessionName, "sts:SourceIdentity": sourceIdentity };
-  if (refusedAction({ ...request, caller }, role, actions, keys) !== undefined) throw notAuthorized();
-  const durationSeconds = durationOf(input.DurationSeconds, role);
-  const sessionPolicies = readSessionPolicies(input, { directory, owner: role });
-  const size = packedSize(input, sessionTags.tags);
-  const credentials = openSession(
+  const { SourceIdentity: sourceIdentity, ...sessionTags } = identity.claims;
+  const tags = readSessionTags(sessionTags);
+  const { federatedProvider } = caller;
+  const common = openRoleSession(
     { ...request, caller },
     {
-      ...{ principal: role, sessionName, durationSeconds, hasMfa: false },
-      ...{ sessionTags: sessionTags.tags, transitiveTagKeys: sessionTags.transitiveTagKeys },
-      context: Object.fromEntries(caller.context),
-      ...(caller.federatedProvider === undefined ? {} : { federatedProvider: caller.federatedProvider }),
-      ...(sessionPolicies ? { sessionPolicies } : {}),
-      ...(sourceIdentity === undefined ? {} : { sourceIdentity }),
+      ...{ action: "sts:AssumeRoleWithWebIdentity", role, sessionName: input.RoleSessionName, tags, sourceIdentity },
+      ...{ policies: input, durationSeconds: input.DurationSeconds },
+      federation: {
+        context: Object.fromEntries(caller.context),
+        ...(federatedProvider === undefined ? {} : { federatedProvider }),
+      },
+      shown: shownTags(tags),
+      refusal: notAuthorized,
     },
   );
   return {
     SubjectFromWebIdentityToken: identity.subject,
-    AssumedRoleUser: assumedRoleUser(role, sessionName),
-    Credentials: credentials,
+    ...common,
     Provider: identity.provider.arn,
     Audience: identity.audience,
-    ...(sessionPolicies || Object.keys(sessionTags.tags).length > 0 ? { PackedPolicySize: size } : {}),
-    ...(sourceIdentity === undefined ? {} : { SourceIdentity: sourceIdentity }),
   };
 }
 
@@ -108,6 +87,6 @@ function callerOf({ partition, accountId }: PrincipalRow, identity: WebIdentity)
   };
 }
 
-function notAuthorized(): Error {
+function notAuthorized(): AwsFault {
   return accessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity");
 }

@@ -24,6 +24,7 @@ describe("parsePolicy", () => {
     ["an identity provider's key", when("StringEquals", "cognito-identity.amazonaws.com:aud", "x")],
     ["a variable as truth", when("Bool", "aws:SecureTransport", `$\{aws:SecureTransport}`)],
     ["version 2008-10-17", text({}, { Version: "2008-10-17" })],
+    ["no Version", text({}, { Version: undefined })],
     ["one statement without a list", text({}, { Statement: statement })],
   ])("K27: takes %s", (_why, policy) => {
     expect(parsePolicy(policy, keyPolicy).statements).toHaveLength(1);
@@ -34,8 +35,8 @@ describe("parsePolicy", () => {
     ["32 KB in longer characters", text({ Sid: "é".repeat(16_384) })],
     ["what is not JSON", text().slice(1)],
     ["a name that stands twice", text().replace('"Effect"', '"Effect":"Deny","Effect"')],
-    ["no Version", text({}, { Version: undefined })],
     ["another Version", text({}, { Version: "2012-10-18" })],
+    ["a Version that is nothing", text({}, { Version: null })],
     ["no statements", text({}, { Statement: [] })],
     ["an unknown element", text({ Actions: "kms:*" })],
     ["an unknown operator", when("StringMatches", "aws:userid", "x")],

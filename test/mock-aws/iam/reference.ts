@@ -12,7 +12,7 @@ export interface RawStatement {
   readonly [element: string]: unknown;
 }
 export interface RawPolicy {
-  readonly Version: "2012-10-17" | "2008-10-17";
+  readonly Version?: "2012-10-17" | "2008-10-17";
   readonly Statement: readonly RawStatement[];
 }
 export type RawContext = Readonly<Record<string, readonly string[]>>;

@@ -66,7 +66,7 @@ describe("what a key policy may be", () => {
   test.each([
     ["not JSON", "{"],
     ["a name twice", '{"Version":"2012-10-17","Version":"2012-10-17","Statement":[]}'],
-    ["no Version", JSON.stringify({ Statement: valid.Statement })],
+    ["another Version", JSON.stringify({ ...valid, Version: "2012-10-18" })],
     ["an unknown element", withStatement({ Resources: "*" })],
     ["an unknown operator", withStatement({ Condition: { StringSame: { "aws:userid": "b" } } })],
     ["an unknown condition key", withStatement({ Condition: { StringEquals: { "kms:Recipient": "b" } } })],
