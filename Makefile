@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-aws bench-eif bench-emulated bench-peers aws-clients clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-aws bench-proxy soak bench-eif bench-emulated bench-peers aws-clients clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench-emulated: node_modules/.built test/guest/peer/node_modules/.stamp ## vsock
 
 bench-aws: node_modules/.built ## the mock KMS beside a bare HTTPS server and, where MOTO names a moto_server, beside moto
 	node dist/bench/aws/run.js $(MOTO)
+
+bench-proxy: node_modules/.built ## the parent's proxy held to Q1 to Q14, beside HAProxy and socat; FULL=1 at full size
+	node dist/bench/proxy/run.js $(if $(FULL),full) $(ROWS)
+
+soak: node_modules/.built ## half an hour of faults around the proxy, by a seed
+	SOAK_MINUTES=$${SOAK_MINUTES:-30} npx vitest run test/parent/soak.test.ts
 
 aws-clients: ## the AWS CLI and boto3, pinned, for the tests that drive the mock AWS with them
 	test/mock-aws/clients/install.sh $(CACHE)/aws-clients

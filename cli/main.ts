@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `cloister <noun> <verb>`; `demo` stands alone.
+ * The command line: `cloister <noun> <verb>`; `demo` stands alone, and `vsock-proxy`, which AWS named.
  *
  * Exit codes by kind: 0 accepted · 1 bug · 2 usage · 3 not authentic · 4 authentic but refused by policy · 5 could not
  * reach a peer · 6 this host lacks something.
@@ -36,6 +36,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "aws trail": async () => (await import("./commands/aws-trail.ts")).awsTrail,
   "aws seed": async () => (await import("./commands/aws-seed.ts")).awsSeed,
   "aws clock": async () => (await import("./commands/aws-clock.ts")).awsClock,
+  "parent up": async () => (await import("./commands/parent-up.ts")).parentUp,
+  "parent doctor": async () => (await import("./commands/parent-doctor.ts")).parentDoctor,
+  "vsock-proxy": async () => (await import("./commands/vsock-proxy.ts")).vsockProxy,
   "enclave terminate": async () => (await import("./commands/enclave-terminate.ts")).enclaveTerminate,
 };
 
@@ -55,6 +58,9 @@ const USAGE = `usage: cloister <command> [options]
   cloister eif extract FILE FOLDER                     each section into a file
   cloister enclave run FILE --platform P               start an image: nitro, emulated or mock
   cloister enclave list --platform P                   and describe, console, terminate ID
+  cloister parent up --config parent.yaml              the enclave and the services around it, in one process
+  cloister parent doctor                               what this host lacks for a parent, and what to do
+  cloister vsock-proxy PORT HOST PORT                  in the place of AWS's vsock-proxy
   cloister aws up                                      a local AWS that enforces attestation; --seed FILE, --env FILE
   cloister aws status                                  and explain, trail, seed FILE, clock advance 30d
 

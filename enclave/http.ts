@@ -88,7 +88,8 @@ export async function serveHttp({
     for (const socket of sockets) socket.destroy();
     await listener.close();
   };
-  return { address: listener.address, close, [Symbol.asyncDispose]: close };
+  const stopAccepting = (): void => listener.stopAccepting();
+  return { address: listener.address, stopAccepting, close, [Symbol.asyncDispose]: close };
 }
 
 interface Answering {

@@ -7,17 +7,17 @@
  */
 import { ConfigError } from "../shared/errors/index.ts";
 import { type Address, addressOf, type Peer } from "../shared/transport/address.ts";
-import { APP_PORT, CREDENTIALS_PORT, EGRESS_PORT, LOG_PORT } from "../shared/transport/ports.ts";
+import { APP_PORT, EGRESS_PORT } from "../shared/transport/ports.ts";
 import type { Transport } from "../shared/transport/transport.ts";
-import type { AllowlistEntry, HostMap } from "./allowlist.ts";
-import { type ProvideCredentials, startCredentials } from "./credentials.ts";
-import type { Resolve } from "./dial.ts";
-import { type EgressLimits, startEgress } from "./egress.ts";
-import { type IngressLimits, startIngress } from "./ingress.ts";
-import { type LogSink, startLogSink } from "./log-sink.ts";
-import type { ParentLog, Service, ServiceStats, Tap } from "./observe.ts";
+import type { ProvideCredentials } from "./credentials/credentials.ts";
+import type { AllowlistEntry, HostMap } from "./egress/allowlist.ts";
+import type { EgressLimits, EgressRules } from "./egress/egress.ts";
+import type { Resolve } from "./egress/resolver.ts";
+import type { IngressLimits } from "./ingress/ingress.ts";
+import type { LogSink } from "./observability/log-gate.ts";
+import type { EgressStats, ParentLog, Service, ServiceStats, Tap } from "./observability/observe.ts";
 import { ADDRESS, checkFields, type FieldRules, FUNCTION, LIST, OBJECT, optional, PEER } from "./options.ts";
-import type { ListeningService } from "./service.ts";
+import { startServices } from "./services.ts";
 
 export interface ParentOptions {
   readonly transport: Transport;
@@ -63,7 +63,17 @@ const RULES: FieldRules<ParentOptions> = {
 export interface Parent extends AsyncDisposable {
   /** Where clients connect; with the port that the system chose. */
   readonly ingress: Address;
-  stats(): Readonly<Record<Service, ServiceStats>>;
+  stats(): Readonly<Record<Service, ServiceStats>> & { readonly egress: EgressStats };
+  /**
+   * Another list of what the enclave may reach, whole; connections that are open go on.
+   *
+   * @throws {ConfigError} it is not usable; the old one stays
+   */
+  update(rules: EgressRules): void;
+  /** Where the enclave's application listens now, as after a restart; none while there is no enclave. */
+  setTargets(targets: readonly Address[]): void;
+  /** Stops accepting, the clients' door first, and waits for what is open; at the deadline it ends the rest. */
+  drain(deadlineMs: number): Promise<{ readonly forced: number }>;
   close(): Promise<void>;
 }
 
@@ -88,38 +98,30 @@ export interface Parent extends AsyncDisposable {
  */
 export async function startParent(options: ParentOptions): Promise<Parent> {
   const { transport, peer, enclave, log, tap, limits = {}, ...rest } = checkFields(options, RULES);
-  const { allowlist, hosts, resolve } = rest;
-  // Any process of the instance and any enclave on it can dial vsock: only this enclave is served.
-  const allowedCids = enclave?.kind === "vsock" ? [enclave.cid] : undefined;
-  const shared = { transport, log, tap, allowedCids };
-  const at = (port: number): Address => addressOf(peer, port);
+  const { allowlist, hosts, resolve, credentials, logSink } = rest;
   if (enclave === undefined && peer.kind === "vsock") {
     throw new ConfigError("ERR_CONFIG_FIELD_MISSING", { field: "enclave", expected: PEER.expected });
   }
-  const target = addressOf(enclave ?? peer, APP_PORT);
-  const running: ListeningService[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(running.map((service) => service.close()));
+  const targets = [addressOf(enclave ?? peer, APP_PORT)];
+  const doors = [{ kind: "connect", port: EGRESS_PORT }] as const;
+  const services = await startServices({
+    ...{ transport, log, tap, at: (port) => addressOf(peer, port) },
+    // Any process of the instance and any enclave on it can dial vsock: only this enclave is served.
+    allowedCids: enclave?.kind === "vsock" ? [enclave.cid] : undefined,
+    egress: { rules: { allowlist, hosts }, doors, resolve, limits: limits.egress },
+    credentials: { provide: credentials },
+    logSink,
+    ingress: { listen: rest.ingress, targets, limits: limits.ingress },
+  });
+  const { ingress } = services;
+  if (!ingress) throw new TypeError("an ingress was asked for");
+  return {
+    ingress: ingress.address,
+    stats: () => services.stats() as ReturnType<Parent["stats"]>, // all four were asked for
+    update: (rules) => services.update(rules),
+    setTargets: (next) => ingress.setTargets(next),
+    drain: (deadlineMs) => services.drain(deadlineMs),
+    close: () => services.close(),
+    [Symbol.asyncDispose]: () => services.close(),
   };
-  const started = async (service: Promise<ListeningService>): Promise<ListeningService> => {
-    running.push(await service);
-    return service;
-  };
-  try {
-    const egress = await started(
-      startEgress({ ...shared, allowlist, hosts, resolve, address: at(EGRESS_PORT), limits: limits.egress }),
-    );
-    const credentials = await started(
-      startCredentials({ ...shared, address: at(CREDENTIALS_PORT), provide: rest.credentials }),
-    );
-    const logs = await started(startLogSink({ ...shared, address: at(LOG_PORT), sink: rest.logSink }));
-    const ingress = await started(startIngress({ ...shared, listen: rest.ingress, target, limits: limits.ingress }));
-    const stats: Parent["stats"] = () => {
-      return { egress: egress.stats(), credentials: credentials.stats(), log: logs.stats(), ingress: ingress.stats() };
-    };
-    return { ingress: ingress.address, stats, close, [Symbol.asyncDispose]: close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
 }

@@ -14,8 +14,8 @@
 import { parseAddress } from "../shared/transport/address.ts";
 import { serveControl } from "../transport/control.ts";
 import { createTransport } from "../transport/create.ts";
-import { type Capture, openCapture } from "./capture.ts";
-import type { ContainerCredentials } from "./credentials.ts";
+import type { ContainerCredentials } from "./credentials/credentials.ts";
+import { type Capture, openCapture } from "./observability/capture.ts";
 import { ADDRESS, checkFields, type FieldRules, LIST, OBJECT, optional, PEER, TEXT } from "./options.ts";
 import { type Parent, type ParentOptions, startParent } from "./parent.ts";
 

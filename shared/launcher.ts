@@ -114,10 +114,15 @@ export function checkLaunch(platform: Platform, options: LaunchOptions): LaunchO
   if (!TAKES[platform].includes(image.platform)) {
     throw new LauncherError("ERR_LAUNCHER_IMAGE_PLATFORM", { platform, image: image.platform });
   }
-  const minimumMiB = Math.max(MEMORY_MIN_MIB, Math.ceil((image.sizeBytes * MEMORY_PER_IMAGE) / MIB));
+  const minimumMiB = minimumMemoryMiB(image);
   if (memoryMiB < minimumMiB) throw new LauncherError("ERR_LAUNCHER_MEMORY", { minimumMiB, memoryMiB });
   const optional = { ...(cid !== undefined && { cid }), ...(signal && { signal }) };
   return { eifPath, image, cpuCount, memoryMiB, debug, ...optional };
+}
+
+/** The least memory that any launcher gives an image, in MiB: four times its size, 64 at least. */
+export function minimumMemoryMiB({ sizeBytes }: Pick<ImageFacts, "sizeBytes">): number {
+  return Math.max(MEMORY_MIN_MIB, Math.ceil((sizeBytes * MEMORY_PER_IMAGE) / MIB));
 }
 
 function inRange(

@@ -34,9 +34,9 @@ export function createHybridTransport(): Transport {
       const path = socketPath(hybrid.path, address);
       return connectSocket({ path }, { ...options, address, greet: (socket) => askForPort(socket, hybrid) });
     },
-    async listen(address, onConnection) {
+    async listen(address, onConnection, options) {
       const { path, port } = hybridOf(address);
-      const listener = await unix.listen({ kind: "unix", path: `${path}_${port}` }, onConnection);
+      const listener = await unix.listen({ kind: "unix", path: `${path}_${port}` }, onConnection, options);
       return new HybridListener(address, listener);
     },
   };
@@ -91,6 +91,10 @@ class HybridListener implements Listener {
   constructor(address: Address, listener: Listener) {
     this.address = address;
     this.#listener = listener;
+  }
+
+  stopAccepting(): void {
+    this.#listener.stopAccepting();
   }
 
   close(): Promise<void> {

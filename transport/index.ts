@@ -7,7 +7,14 @@
 export type { Address, Peer } from "../shared/transport/address.ts";
 export { addressOf, formatAddress, parseAddress } from "../shared/transport/address.ts";
 export { APP_PORT, CREDENTIALS_PORT, EGRESS_PORT, LOG_PORT } from "../shared/transport/ports.ts";
-export type { ConnectOptions, Listener, Transport } from "../shared/transport/transport.ts";
+export type {
+  Caller,
+  ConnectOptions,
+  Listener,
+  ListenOptions,
+  OnConnection,
+  Transport,
+} from "../shared/transport/transport.ts";
 export type { TransportOptions } from "./create.ts";
 export { createTransport } from "./create.ts";
 export { createHybridTransport } from "./hybrid.ts";

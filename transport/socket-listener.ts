@@ -33,6 +33,7 @@ export class SocketListener implements Listener {
   readonly address: Address;
   readonly #open: OpenSockets;
   readonly #stop: () => Promise<void>;
+  #stopped: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   /** `stop` ends the accepting. */
@@ -40,6 +41,10 @@ export class SocketListener implements Listener {
     this.address = address;
     this.#open = open;
     this.#stop = stop;
+  }
+
+  stopAccepting(): void {
+    this.#stopped ??= this.#stop();
   }
 
   close(): Promise<void> {
@@ -51,8 +56,8 @@ export class SocketListener implements Listener {
     const linger = setTimeout(() => {
       for (const socket of this.#open) socket.destroy();
     }, LINGER_MS);
-    const stopped = this.#stop();
-    await Promise.all([stopped, ...[...this.#open].map(destroySoon)]);
+    this.stopAccepting();
+    await Promise.all([this.#stopped, ...[...this.#open].map(destroySoon)]);
     clearTimeout(linger);
   }
 

@@ -8,9 +8,8 @@
  * @module
  */
 import { createServer, connect as netConnect, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
-import type { Duplex } from "node:stream";
 import type { Address } from "../shared/transport/address.ts";
-import type { ConnectOptions, Listener } from "../shared/transport/transport.ts";
+import type { ConnectOptions, Listener, ListenOptions, OnConnection } from "../shared/transport/transport.ts";
 import { attemptConnection, unreachable } from "./attempt.ts";
 import { ignoreError, OpenSockets, SocketListener } from "./socket-listener.ts";
 
@@ -63,11 +62,17 @@ export interface ListenTarget {
  */
 export async function listenSocket(
   { address, bind, located }: ListenTarget,
-  onConnection: (socket: Duplex) => void,
+  onConnection: OnConnection,
+  { onAcceptPaused, onAcceptResumed }: ListenOptions = {},
 ): Promise<Listener> {
+  let paused = false;
   const open = new OpenSockets();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     open.add(socket);
+    if (paused) {
+      paused = false;
+      onAcceptResumed?.();
+    }
     onConnection(socket);
   });
   await new Promise<void>((resolve, reject) => {
@@ -76,7 +81,11 @@ export async function listenSocket(
     bind(server);
   });
   // A failed accept (out of descriptors, peer already gone) concerns that connection; the listener goes on.
-  server.on("error", ignoreError);
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    if (paused || (error.code !== "EMFILE" && error.code !== "ENFILE")) return;
+    paused = true;
+    onAcceptPaused?.(error.code);
+  });
   const stop = (): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
   return new SocketListener(located(server), open, stop);
 }

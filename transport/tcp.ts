@@ -2,7 +2,7 @@
  * The driver for TCP: `tcp://127.0.0.1:8443`. Stays on the loopback interface unless told otherwise by a long name.
  *
  * It takes IP addresses, not names: who connects by name decides which of a name's addresses are acceptable first
- * (`parent/dial.ts`). `localhost` is read as 127.0.0.1.
+ * (`parent/egress/dial.ts`). `localhost` is read as 127.0.0.1.
  *
  * @module
  */
@@ -24,12 +24,12 @@ export function createTcpTransport(options: TcpTransportOptions = {}): Transport
       const { host, port } = endpointOf(address, anywhere);
       return connectSocket({ host, port, noDelay: true }, { ...connectOptions, address });
     },
-    async listen(address, onConnection) {
+    async listen(address, onConnection, options) {
       const { host, port } = endpointOf(address, anywhere);
       const located = (server: Server): Address => {
         return { kind: "tcp", host, port: (server.address() as AddressInfo).port };
       };
-      return listenSocket({ address, bind: (server) => server.listen({ host, port }), located }, onConnection);
+      return listenSocket({ address, bind: (server) => server.listen({ host, port }), located }, onConnection, options);
     },
   };
 }

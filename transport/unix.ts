@@ -9,11 +9,10 @@
 import { chmodSync } from "node:fs";
 import { lstat, unlink } from "node:fs/promises";
 import type { Server } from "node:net";
-import type { Duplex } from "node:stream";
 import { isMainThread } from "node:worker_threads";
 import { isTransportError, TransportError } from "../shared/errors/index.ts";
 import { type Address, formatAddress } from "../shared/transport/address.ts";
-import type { Listener, Transport } from "../shared/transport/transport.ts";
+import type { Listener, ListenOptions, OnConnection, Transport } from "../shared/transport/transport.ts";
 import { connectSocket, listenSocket } from "./stream-socket.ts";
 
 /** Linux unix(7): `sun_path` has 108 bytes with the final NUL. libuv cuts a longer path silently: another socket. */
@@ -25,15 +24,15 @@ export function createUnixTransport(): Transport {
     async connect(address, options = {}) {
       return connectSocket({ path: pathOf(address) }, { ...options, address });
     },
-    async listen(address, onConnection) {
+    async listen(address, onConnection, options) {
       const path = pathOf(address);
       try {
-        return await listenAt({ path, address }, onConnection);
+        return await listenAt({ path, address, options }, onConnection);
       } catch (error) {
         const inUse = isTransportError(error) && "reason" in error.details && error.details.reason === "EADDRINUSE";
         if (!inUse || !(await isStale(path, address))) throw error;
         await unlink(path);
-        return await listenAt({ path, address }, onConnection);
+        return await listenAt({ path, address, options }, onConnection);
       }
     },
   };
@@ -60,11 +59,15 @@ export function socketPath(path: string, address: Address): string {
   return path;
 }
 
-function listenAt(
-  { path, address }: { readonly path: string; readonly address: Address },
-  onConnection: (socket: Duplex) => void,
-): Promise<Listener> {
-  return listenSocket({ address, bind: (server) => bindPrivately(server, path), located: () => address }, onConnection);
+interface ListenPlace {
+  readonly path: string;
+  readonly address: Address;
+  readonly options: ListenOptions | undefined;
+}
+
+function listenAt({ path, address, options }: ListenPlace, onConnection: OnConnection): Promise<Listener> {
+  const place = { address, bind: (server: Server) => bindPrivately(server, path), located: () => address };
+  return listenSocket(place, onConnection, options);
 }
 
 /** Node binds inside `listen`, before it returns: the umask covers exactly that call. A worker has no umask to set. */

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { Duplex } from "node:stream";
+import type { OnConnection } from "../shared/transport/transport.ts";
 import { errnoName, type NativeBinding, type NativeEndpoint, type Status } from "./native.ts";
 import { OpenSockets } from "./socket-listener.ts";
 import { adoptVsock } from "./vsock-socket.ts";
@@ -21,7 +21,8 @@ const CONNECTION_GONE: ReadonlySet<string> = new Set(["ECONNABORTED", "ECONNRESE
 export interface AcceptorOptions {
   readonly allowedCids: ReadonlySet<number> | "any";
   readonly onAcceptPaused: ((reason: string) => void) | undefined;
-  readonly onConnection: (socket: Duplex) => void;
+  readonly onAcceptResumed: (() => void) | undefined;
+  readonly onConnection: OnConnection;
 }
 
 export class Acceptor {
@@ -72,21 +73,24 @@ export class Acceptor {
   }
 
   #receive(endpoint: NativeEndpoint): void {
-    this.#reported = false;
-    const socket = this.#isAllowed(endpoint) ? adoptVsock(this.#native, endpoint) : -1;
+    if (this.#reported) {
+      this.#reported = false;
+      this.#options.onAcceptResumed?.();
+    }
+    const peer = this.#native.peerName(endpoint);
+    const cid = typeof peer === "number" ? undefined : peer[0];
+    const socket = this.#isAllowed(cid) ? adoptVsock(this.#native, endpoint) : -1;
     if (typeof socket === "number") {
       this.#native.close(endpoint);
       return;
     }
     this.open.add(socket);
-    this.#options.onConnection(socket);
+    this.#options.onConnection(socket, cid === undefined ? {} : { cid });
   }
 
-  #isAllowed(endpoint: NativeEndpoint): boolean {
+  #isAllowed(cid: number | undefined): boolean {
     const { allowedCids } = this.#options;
-    if (allowedCids === "any") return true;
-    const peer = this.#native.peerName(endpoint);
-    return typeof peer !== "number" && allowedCids.has(peer[0]);
+    return allowedCids === "any" || (cid !== undefined && allowedCids.has(cid));
   }
 
   #rest(reason: string): void {

@@ -92,7 +92,15 @@ export function createVsockTransport(options: VsockTransportOptions = {}): Trans
       }
       const native = load(place);
       const [endpoint, port] = listenVsock(native, place);
-      const acceptor = new Acceptor(native, endpoint, { allowedCids, onAcceptPaused, onConnection });
+      const acceptor = new Acceptor(native, endpoint, {
+        allowedCids,
+        onAcceptPaused: (reason) => {
+          onAcceptPaused?.(reason);
+          listenOptions.onAcceptPaused?.(reason);
+        },
+        onAcceptResumed: listenOptions.onAcceptResumed,
+        onConnection,
+      });
       try {
         acceptor.start();
       } catch (error) {

@@ -43,7 +43,7 @@ export async function launcherFor(platform: Platform, { tell, emulator }: Launch
     return createNitroLauncher({ env: { PATH: process.env["PATH"] ?? "", HOME: homedir() } });
   }
   tell(MOCK_BANNER);
-  const stateFolder = join(stateHome(), "cloister", platform);
+  const stateFolder = stateFolderOf(platform);
   if (platform === "mock") return (await import("../../mock/launcher/mock.ts")).createMockLauncher({ stateFolder });
   const { createEmulatedLauncher } = await import("../../mock/launcher/emulated.ts");
   const { emulatedCommands } = await import("./enclave-emulated.ts");
@@ -64,6 +64,11 @@ async function builtEmulator(): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** Where a launcher, or the parent, keeps what lives as long as this session or this boot. */
+export function stateFolderOf(name: string): string {
+  return join(stateHome(), "cloister", name);
 }
 
 /** Source: XDG Base Directory Specification 0.8. What is in the first goes when the user logs out; enclaves do too. */

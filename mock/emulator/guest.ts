@@ -1,18 +1,24 @@
 /**
- * Runs one guest: starts QEMU, watches it boot, keeps its console.
+ * One guest of an emulated instance: a QEMU that was watched until it was up, and what its console says.
  *
- * Under software emulation a few boots in a hundred stop in firmware, before the kernel's first line. Such a boot is
- * ended and begun again, at most twice, and counted.
+ * How it is started, watched, and begun again where the firmware hung is the same as for an enclave that a launcher runs
+ * (`mock/launcher/supervised.ts`); here somebody waits for more lines.
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { FIRST_LINE_MS } from "../launcher/process-spec.ts";
+import { Supervised } from "../launcher/supervised.ts";
 import type { Command } from "./commands.ts";
 
 export interface GuestOptions {
   readonly command: Command;
+  /** For its console; of this guest alone. */
+  readonly folder: string;
   /** Counts as booted when its console has said so. */
-  readonly booted: RegExp;
+  readonly booted: string;
   /** How long the kernel's first line may take, in milliseconds. Default 20 000. */
   readonly firstLineMs?: number;
   /** How long the whole boot may take, in milliseconds. Default 120 000. */
@@ -23,116 +29,73 @@ export interface GuestOptions {
 export class BootError extends Error {
   override readonly name = "BootError";
   readonly console: string;
-  constructor(reason: string, console: string) {
-    super(`the guest did not boot: ${reason}`);
+  constructor(reason: string, console: string, options?: ErrorOptions) {
+    super(`the guest did not boot: ${reason}`, options);
     this.console = console;
   }
 }
 
-const ATTEMPTS = 3;
+const NAME = "guest";
+const BOOT_MS = 120_000;
 const CONSOLE_MAX = 4 * 1024 * 1024;
-const KERNEL_LINE = /^\[ *\d+\.\d{6}\]/m;
+const LOOK_MS = 25;
 
 export class Guest implements AsyncDisposable {
   /** How many boots were ended and begun again. */
   readonly retries: number;
-  readonly #child: ChildProcess;
-  readonly #console: Console;
-  readonly #ended: Promise<number | null>;
+  readonly #supervised: Supervised;
 
-  private constructor(child: ChildProcess, console: Console, retries: number) {
-    this.#child = child;
-    this.#console = console;
-    this.retries = retries;
-    this.#ended = endOf(child);
+  private constructor(supervised: Supervised) {
+    this.#supervised = supervised;
+    this.retries = supervised.retries;
   }
 
   /** @throws {BootError} it did not boot in three attempts */
   static async boot(options: GuestOptions): Promise<Guest> {
-    const { command, booted, firstLineMs = 20_000, bootMs = 120_000 } = options;
-    for (let attempt = 1; ; attempt++) {
-      const child = spawn(command.file, command.args, { stdio: ["ignore", "pipe", "pipe"] });
-      const console = new Console(child);
-      const ended = endOf(child).then((code) => `QEMU ended with ${code}`);
-      const first = await console.says(KERNEL_LINE, { within: firstLineMs, unless: ended });
-      const reason = first ?? (await console.says(booted, { within: bootMs, unless: ended }));
-      if (reason === undefined) return new Guest(child, console, attempt - 1);
-      child.kill("SIGKILL");
-      await endOf(child);
-      if (attempt === ATTEMPTS || reason.startsWith("QEMU")) throw new BootError(reason, console.text);
+    const { command, folder, booted, firstLineMs = FIRST_LINE_MS, bootMs = BOOT_MS } = options;
+    const ready = [
+      { kind: "console", text: "Linux version ", withinMs: firstLineMs },
+      { kind: "console", text: booted, withinMs: bootMs },
+    ] as const;
+    const { signal } = new AbortController();
+    try {
+      const spec = { name: NAME, ...command, ready };
+      // Of whoever started it: what interrupts a test in a terminal ends its guests too.
+      return new Guest(await Supervised.start([spec], { folder, signal, onStarted: () => {}, isDetached: false }));
+    } catch (cause) {
+      throw new BootError((cause as Error).message, textOf(join(folder, `${NAME}.log`)), { cause });
     }
   }
 
   /** What it has written, the last 4 MiB at most. */
   get console(): string {
-    return this.#console.text;
+    return textOf(this.#supervised.consoleOf(NAME));
   }
 
-  /** Resolves with QEMU's exit code when the guest has switched itself off. */
-  get ended(): Promise<number | null> {
-    return this.#ended;
+  /** Resolves when the guest has switched itself off. */
+  get ended(): Promise<void> {
+    return this.#supervised.ended(NAME);
   }
 
   /** Resolves when the console has said so. @throws {BootError} it has not in time, or the guest has ended */
   async says(pattern: RegExp, within: number): Promise<void> {
-    const ended = this.#ended.then((code) => `QEMU ended with ${code}`);
-    const reason = await this.#console.says(pattern, { within, unless: ended });
-    if (reason !== undefined) throw new BootError(reason, this.#console.text);
+    const deadline = performance.now() + within;
+    for (;;) {
+      // Asked first: what it says last is read after.
+      const isRunning = this.#supervised.isRunning(NAME);
+      const { console } = this;
+      if (pattern.test(console)) return;
+      if (!isRunning) throw new BootError("QEMU ended", console);
+      if (performance.now() > deadline) throw new BootError(`no ${pattern.source} in ${within} ms`, console);
+      await wait(LOOK_MS);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#ended;
+    await this.#supervised.end();
   }
 }
 
-function endOf(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode);
-  return new Promise((resolve) => {
-    child.once("close", resolve);
-    child.once("error", () => resolve(null));
-  });
-}
-
-interface Expectation {
-  readonly within: number;
-  readonly unless: Promise<string>;
-}
-
-class Console {
-  #text = "";
-  readonly #waiting = new Set<() => void>();
-
-  constructor({ stdout, stderr }: ChildProcess) {
-    for (const stream of [stdout, stderr]) {
-      stream?.setEncoding("utf8").on("data", (text: string) => {
-        this.#text = (this.#text + text).slice(-CONSOLE_MAX);
-        for (const look of this.#waiting) look();
-      });
-    }
-  }
-
-  get text(): string {
-    return this.#text;
-  }
-
-  /** `undefined` when it said so, otherwise why it did not. */
-  async says(pattern: RegExp, { within, unless }: Expectation): Promise<string | undefined> {
-    let look: () => void = () => {};
-    let timer: NodeJS.Timeout | undefined;
-    const said = new Promise<string | undefined>((resolve) => {
-      look = () => {
-        if (pattern.test(this.#text)) resolve(undefined);
-      };
-      this.#waiting.add(look);
-      timer = setTimeout(() => resolve(`no ${pattern.source} in ${within} ms`), within);
-      look();
-    });
-    try {
-      return await Promise.race([said, unless]);
-    } finally {
-      clearTimeout(timer);
-      this.#waiting.delete(look);
-    }
-  }
+function textOf(path: string): string {
+  return readFileSync(path, "utf8").slice(-CONSOLE_MAX);
 }

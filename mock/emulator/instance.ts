@@ -28,7 +28,7 @@ import { writeSigner } from "./signer.ts";
 
 export interface InstanceOptions {
   readonly files: EmulatorFiles;
-  /** For sockets and keys, made by the caller; of few characters, since a Unix socket's path has 107 bytes. */
+  /** For sockets, keys and consoles, made by the caller; of few characters, since a Unix socket's path has 107 bytes. */
   readonly folder: string;
   /** Context ids that enclaves can have, 4 or more. */
   readonly cids: readonly number[];
@@ -67,8 +67,8 @@ const INSTANCE_ID = "i-0123456789abcdef0";
 const PARENT_ROLE_ARN = "arn:aws:iam::123456789012:role/parent";
 const PARENT_MEMORY_MIB = 512;
 const SOCKETS_MS = 10_000;
-const INIT_STARTED = /Run \/init as init process/;
-const AGENT_READY = /^agent: ready/m;
+const INIT_STARTED = "Run /init as init process";
+const AGENT_READY = "agent: ready";
 
 export class EmulatedInstance implements AsyncDisposable {
   readonly #options: InstanceOptions;
@@ -120,12 +120,14 @@ export class EmulatedInstance implements AsyncDisposable {
 
   /** @throws {BootError} */
   async bootParent(image: ParentImage): Promise<Guest> {
+    const folder = join(this.#options.folder, "p");
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     const command = parentCommand(this.#options.files, {
       ...image,
       sockets: this.#socketsOf(PARENT_CID),
       memoryMiB: PARENT_MEMORY_MIB,
     });
-    return this.#boot({ command, booted: AGENT_READY });
+    return this.#boot({ command, folder, booted: AGENT_READY });
   }
 
   /** Boots an image. Its NSM signs under `rootCertificate`. @throws {BootError} */
@@ -139,7 +141,7 @@ export class EmulatedInstance implements AsyncDisposable {
     const signer = await writeSigner(this.#pki, moduleId, keys);
     const machine = { eifPath, sockets, moduleId, instanceId, parentRoleArn, memoryMiB, cpuCount };
     const command = enclaveCommand(files, { ...machine, ...(!unsigned && { signer }) });
-    const guest = await this.#boot({ command, booted: INIT_STARTED });
+    const guest = await this.#boot({ command, folder: keys, booted: INIT_STARTED });
     return { guest, moduleId, sockets };
   }
 

@@ -8,9 +8,10 @@ import { dirname, join } from "node:path";
 import { LauncherError } from "../../shared/errors/launcher.ts";
 import { type EnclaveDescription, unknownEnclave } from "../../shared/launcher.ts";
 import { readConsolePart } from "./console-file.ts";
-import { type Backend, type ConsolePart, type RecordProcesses, type RunRequest, STATE_FILES } from "./keeper.ts";
+import type { Backend, ConsolePart, RecordProcesses, RunRequest } from "./keeper.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 import { readGuests } from "./process-spec.ts";
+import { STATE_FILES } from "./state-files.ts";
 import { Supervised } from "./supervised.ts";
 
 interface Kept {

@@ -9,10 +9,10 @@ import { join, resolve } from "node:path";
 import type { Launcher } from "../../shared/launcher.ts";
 import type { Json } from "../../shared/transport/json.ts";
 import { newModuleId } from "../nsm/hypervisor.ts";
-import { STATE_FILES } from "./keeper.ts";
 import { KeptLauncher } from "./kept-launcher.ts";
 import { MOCK_INSTANCE } from "./mock-backend.ts";
 import type { EmulatedGuests } from "./process-spec.ts";
+import { STATE_FILES } from "./state-files.ts";
 
 /** What a command line is made from. */
 export interface EmulatedLaunch {

@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isToolkitError, TransportError } from "../../shared/errors/index.ts";
 import type { EnclaveDescription, LaunchOptions } from "../../shared/launcher.ts";
@@ -20,6 +20,7 @@ import type { Json } from "../../shared/transport/json.ts";
 import { serveChannel } from "../../shared/transport/serve-channel.ts";
 import { createUnixTransport } from "../../transport/unix.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
+import { removeStateFiles, STATE_FILES } from "./state-files.ts";
 
 /** What crosses to the keeper: launch options, and what its platform adds. */
 export interface RunRequest extends Omit<LaunchOptions, "signal" | "cid"> {
@@ -43,16 +44,6 @@ export interface Backend {
   terminate(enclaveId: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** Where things are in a state folder. All of it belongs to the keeper, and goes when it is found dead. */
-export const STATE_FILES = {
-  socket: "control.sock",
-  processes: "processes.json",
-  log: "keeper.log",
-  vsock: "v",
-  enclaves: "e",
-  temporary: "t",
-} as const;
 
 const FIRST_CONNECTION_MS = 20_000;
 
@@ -78,11 +69,7 @@ export async function serveKeeper(folder: string, backend: Backend, onListening:
     stopping ??= (async () => {
       await backend.close();
       await listener.close();
-      // The record last: as long as it names this process, nobody takes the folder for abandoned.
-      const { processes, socket: _, ...files } = STATE_FILES;
-      for (const name of [...Object.values(files), processes]) {
-        rmSync(join(folder, name), { recursive: true, force: true });
-      }
+      removeStateFiles(folder);
       process.exit(0);
     })();
     return stopping;

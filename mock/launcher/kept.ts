@@ -9,7 +9,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, open, readFile, rm } from "node:fs/promises";
+import { mkdir, open, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ERROR_CODES, isTransportError, LauncherError, RemoteError } from "../../shared/errors/index.ts";
@@ -17,8 +17,8 @@ import { LAUNCHER_TABLE, type LauncherCode } from "../../shared/errors/launcher.
 import { type Channel, openChannel } from "../../shared/transport/channel.ts";
 import type { Json } from "../../shared/transport/json.ts";
 import { createUnixTransport } from "../../transport/unix.ts";
-import { STATE_FILES } from "./keeper.ts";
 import { isRunning, killRecorded, type ProcessIdentity } from "./process-identity.ts";
+import { removeStateFiles, STATE_FILES } from "./state-files.ts";
 import { openStateFolder, stateFolderExists, withLock } from "./state-folder.ts";
 
 export interface KeeperOptions {
@@ -168,7 +168,7 @@ async function connect(folder: string): Promise<KeeperConnection | undefined> {
 async function clearAway(folder: string): Promise<void> {
   const { children } = await recorded(folder);
   for (const identity of children) await killRecorded(identity, STOP_TIMEOUT_MS);
-  for (const name of Object.values(STATE_FILES)) await rm(join(folder, name), { recursive: true, force: true });
+  removeStateFiles(folder);
 }
 
 interface Recorded {

@@ -13,8 +13,8 @@ import { checkMeasured, type EnclaveDescription, unknownEnclave } from "../../sh
 import { MockHypervisor } from "../nsm/hypervisor.ts";
 import { childWorkingAt } from "./children.ts";
 import type { Backend, ConsolePart, RecordProcesses, RunRequest } from "./keeper.ts";
-import { STATE_FILES } from "./keeper.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
+import { STATE_FILES } from "./state-files.ts";
 
 /** What the parent instance of mock mode is called. PCR3 measures the role, PCR4 the instance. */
 export const MOCK_INSTANCE = {

@@ -5,8 +5,7 @@
  *   late    all are ended and started anew, twice at most: some boots hang in the firmware
  *   end     in the opposite order, politely first
  *
- * Each process has no environment, leads a group of its own and works in the enclave's folder; what it prints goes to
- * `<name>.log` there.
+ * Each process has no environment and works in the enclave's folder; what it prints goes to `<name>.log` there.
  *
  * @module
  */
@@ -25,6 +24,8 @@ export interface SuperviseOptions {
   readonly signal: AbortSignal;
   /** Told each time a process was started. */
   readonly onStarted: (identities: readonly ProcessIdentity[]) => void;
+  /** Default true: each process leads a group of its own, which no terminal interrupts. */
+  readonly isDetached?: boolean;
 }
 
 const ATTEMPTS = 3;
@@ -80,6 +81,11 @@ export class Supervised {
     return isAlive(this.#named(name).child);
   }
 
+  /** Resolves when it has ended. */
+  ended(name: string): Promise<void> {
+    return this.#named(name).ended;
+  }
+
   /** The file that it prints to. */
   consoleOf(name: string): string {
     return this.#named(name).console;
@@ -118,13 +124,13 @@ export class Supervised {
   }
 
   async #spawn(spec: ProcessSpec): Promise<Running> {
-    const { folder, onStarted } = this.#options;
+    const { folder, onStarted, isDetached = true } = this.#options;
     const console = join(folder, `${spec.name}.log`);
     const output = openSync(console, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
     const child = spawn(spec.file, [...spec.args], {
       cwd: folder,
       env: {},
-      detached: true,
+      detached: isDetached,
       stdio: ["ignore", output, output],
     });
     closeSync(output);

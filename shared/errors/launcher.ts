@@ -32,6 +32,10 @@ export interface LauncherRefusals {
   readonly ERR_LAUNCHER_BOOT: { readonly attempts: number; readonly waitedFor: string };
   /** What runs is not the image that was measured; it was terminated. Hex. */
   readonly ERR_LAUNCHER_PCR_MISMATCH: { readonly index: number; readonly expected: string; readonly actual: string };
+  /** The enclave runs and did not become ready, or was not taken into service. `reason` is the code of why not. */
+  readonly ERR_LAUNCHER_NOT_READY: { readonly enclaveId: string; readonly reason: string };
+  /** The enclave ended, and nobody here asked for it. `found` is its state, or `gone`. */
+  readonly ERR_LAUNCHER_ENDED: { readonly enclaveId: string; readonly found: string };
 }
 
 export type LauncherCode = keyof LauncherRefusals;
@@ -44,7 +48,8 @@ export const LAUNCHER_TABLE: CodeTable<LauncherRefusals> = {
   },
   ERR_LAUNCHER_MEMORY: {
     kind: "usage",
-    message: (d) => `the enclave needs ${d.minimumMiB} MiB of memory at least, it was given ${d.memoryMiB}`,
+    message: (d) =>
+      `the enclave needs ${d.minimumMiB} MiB of memory at least (four times its image, and 64), it was given ${d.memoryMiB}`,
   },
   ERR_LAUNCHER_CID_TAKEN: { kind: "usage", message: (d) => `an enclave with context id ${d.cid} runs already` },
   ERR_LAUNCHER_ENCLAVE_UNKNOWN: { kind: "usage", message: (d) => `no enclave has the id ${d.enclaveId}` },
@@ -71,6 +76,11 @@ export const LAUNCHER_TABLE: CodeTable<LauncherRefusals> = {
     kind: "not authentic",
     message: (d) => `PCR${d.index} of the image file is ${d.expected}, what runs measures ${d.actual}`,
   },
+  ERR_LAUNCHER_NOT_READY: {
+    kind: "unreachable",
+    message: (d) => `${d.enclaveId} runs and did not become ready: ${d.reason}`,
+  },
+  ERR_LAUNCHER_ENDED: { kind: "unreachable", message: (d) => `${d.enclaveId} ended by itself: ${d.found}` },
 };
 
 export class LauncherError<Code extends LauncherCode = LauncherCode> extends ToolkitError<

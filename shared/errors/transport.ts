@@ -14,6 +14,8 @@ export interface TransportRefusals {
   readonly ERR_TRANSPORT_TIMEOUT: { readonly address: string; readonly timeoutMs: number };
   /** The egress proxy does not forward to this host and port. */
   readonly ERR_TRANSPORT_HOST_NOT_ALLOWED: { readonly host: string; readonly port: number };
+  /** A TLS client did not ask for the server that its connection was opened for, or not in a way that can be seen. */
+  readonly ERR_TRANSPORT_SNI_REFUSED: { readonly host: string; readonly rule: string };
   /** The egress proxy could not connect. */
   readonly ERR_TRANSPORT_PROXY_REFUSED: { readonly host: string; readonly port: number; readonly status: number };
   /** The peer does not speak the frame format. */
@@ -44,6 +46,8 @@ export interface TransportRefusals {
   readonly ERR_TRANSPORT_TLS_REFUSED: { readonly host: string; readonly port: number; readonly reason: string };
   /** The parent's credentials have another form, or are out of date. Never holds a value. */
   readonly ERR_TRANSPORT_CREDENTIALS_INVALID: { readonly field: string; readonly expected: string };
+  /** The source of the role's credentials gave none. `reason` is a status, the system's name or an error's. */
+  readonly ERR_TRANSPORT_CREDENTIALS_UNAVAILABLE: { readonly source: string; readonly reason: string };
 }
 
 export type TransportCode = keyof TransportRefusals;
@@ -55,6 +59,10 @@ export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
   ERR_TRANSPORT_HOST_NOT_ALLOWED: {
     kind: "refused by policy",
     message: (d) => `${d.host}:${d.port} is not on the parent's allowlist`,
+  },
+  ERR_TRANSPORT_SNI_REFUSED: {
+    kind: "refused by policy",
+    message: (d) => `not forwarded to ${d.host}: ${d.rule}`,
   },
   ERR_TRANSPORT_PROXY_REFUSED: {
     kind: "unreachable",
@@ -103,6 +111,10 @@ export const TRANSPORT_TABLE: CodeTable<TransportRefusals> = {
   ERR_TRANSPORT_CREDENTIALS_INVALID: {
     kind: "not authentic",
     message: (d) => `the parent's credentials are not usable: ${d.field} must be ${d.expected}`,
+  },
+  ERR_TRANSPORT_CREDENTIALS_UNAVAILABLE: {
+    kind: "unreachable",
+    message: (d) => `no credentials from ${d.source}: ${d.reason}`,
   },
 };
 

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { compileInit, type Exec, Inputs, writeExec } from "../../image/building.ts";
-import { type LogRecord, sanitizeLogEvent } from "../../parent/log-sink.ts";
+import { type LogRecord, sanitizeLogEvent } from "../../parent/observability/log-record.ts";
 import { concat, utf8 } from "../../shared/bytes.ts";
 import { type Frame, FrameDecoder } from "../../shared/transport/frame.ts";
 import { isJsonObject } from "../../shared/transport/json.ts";

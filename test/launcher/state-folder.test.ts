@@ -4,12 +4,31 @@ import { chmod, chown, mkdir, readdir, rm, symlink, writeFile } from "node:fs/pr
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { removeStateFiles } from "../../mock/launcher/state-files.ts";
 import { openStateFolder } from "../../mock/launcher/state-folder.ts";
 import { verdict } from "../eif/craft.ts";
 import { mockLauncher, scratch } from "./fixture.ts";
 
 describe("the state folder", () => {
   const refused = /^ERR_LAUNCHER_STATE_FOLDER/;
+
+  test("is emptied but for where a parent listens, which outlives the enclaves", async () => {
+    const folder = await scratch();
+    removeStateFiles(folder);
+    await mkdir(join(folder, "v/16"), { recursive: true });
+    await mkdir(join(folder, "v/3"));
+    for (const name of ["v/16/8080", "v/3/8001", "processes.json", "control.sock"])
+      await writeFile(join(folder, name), "");
+    removeStateFiles(folder);
+    expect((await readdir(folder, { recursive: true })).sort()).toEqual(["v", "v/3", "v/3/8001"]);
+    await rm(join(folder, "v/3/8001"));
+    removeStateFiles(folder);
+    expect(await readdir(folder)).toEqual([]);
+    await mkdir(join(folder, "v"));
+    await symlink(await scratch(), join(folder, "v/3"));
+    removeStateFiles(folder);
+    expect(await readdir(folder, { recursive: true })).toEqual(["v", "v/3"]);
+  });
 
   test("is made for this user alone; one that others may enter, a link and a file are refused", async () => {
     const home = await scratch();

@@ -83,19 +83,27 @@ export const FAULTS: Readonly<Record<string, Scenario>> = {
       ["socket-unix", "EMFILE"],
     ]) {
       const reasons: string[] = [];
+      const byDriver: string[] = [];
       const transport = createVsockTransport({
         allowedCids: "any",
         nativePath,
-        onAcceptPaused: (reason) => reasons.push(reason),
+        onAcceptPaused: (reason) => byDriver.push(reason),
       });
       let arrived = (): void => {};
       const arrival = new Promise<void>((resolve) => {
         arrived = resolve;
       });
-      const listener = await transport.listen(anyPort(cid), (socket) => {
-        arrived();
-        socket.destroy();
-      });
+      const listener = await transport.listen(
+        anyPort(cid),
+        (socket) => {
+          arrived();
+          socket.destroy();
+        },
+        {
+          onAcceptPaused: (reason) => reasons.push(reason),
+          onAcceptResumed: () => reasons.push("resumed"),
+        },
+      );
       const native = loadNative({ address: "raw", path: nativePath });
       const endpoint = native.open();
       if (typeof endpoint === "number" || listener.address.kind !== "vsock") throw new Error("no endpoint");
@@ -105,7 +113,8 @@ export const FAULTS: Readonly<Record<string, Scenario>> = {
       await arrival;
       const { user, system } = process.cpuUsage(used);
       fail(undefined);
-      equal(`${call} reported once`, reasons, [code]);
+      equal(`${call} reported once`, reasons, [code, "resumed"]);
+      equal(`${call} reported by the driver`, byDriver, [code]);
       equal("paused three times", performance.now() - start >= 290, true);
       equal("did not spin", user + system < 200_000, true);
       native.close(endpoint);

@@ -137,8 +137,13 @@ export const FLOWS: Readonly<Record<string, Scenario>> = {
     // One that libuv keeps in reserve since the first socket.
     equal("descriptors", (await descriptors()) <= before + 1, true);
     const open = createVsockTransport({ nativePath, allowedCids: [cid] });
-    const second = await open.listen(anyPort(cid), (accepted) => accepted.end("hello"));
+    const callers: unknown[] = [];
+    const second = await open.listen(anyPort(cid), (accepted, caller) => {
+      callers.push(caller);
+      accepted.end("hello");
+    });
     equal("allowed", (await drain(await open.connect(second.address))).bytes, 5);
+    equal("who called", callers, [{ cid }]);
     await Promise.all([listener.close(), second.close()]);
   },
 

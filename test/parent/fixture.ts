@@ -6,9 +6,8 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { afterEach, expect, vi } from "vitest";
 import { connectThroughParent } from "../../enclave/egress/connect.ts";
-import { type EgressOptions, startEgress } from "../../parent/egress.ts";
-import type { ParentEvent } from "../../parent/observe.ts";
-import type { ListeningService } from "../../parent/service.ts";
+import { type EgressOptions, type EgressService, startEgress } from "../../parent/egress/egress.ts";
+import type { ParentEvent } from "../../parent/observability/observe.ts";
 import { addressOf, type Peer } from "../../shared/transport/address.ts";
 import { EGRESS_PORT } from "../../shared/transport/ports.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
@@ -38,8 +37,8 @@ export const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise(setImmediate);
 };
 
-export interface Proxy {
-  readonly service: ListeningService;
+export interface RunningProxy {
+  readonly service: EgressService;
   readonly parent: Peer;
   readonly events: ParentEvent[];
   /** Connects as an enclave that does not keep to the rules. */
@@ -47,7 +46,7 @@ export interface Proxy {
   through(host: string, port: number): Promise<Duplex>;
 }
 
-export async function proxy(options: Partial<EgressOptions> & Pick<EgressOptions, "allowlist">): Promise<Proxy> {
+export async function proxy(options: Partial<EgressOptions> & Pick<EgressOptions, "allowlist">): Promise<RunningProxy> {
   const parent = freshPeer();
   const events: ParentEvent[] = [];
   const address = addressOf(parent, EGRESS_PORT);
@@ -87,7 +86,7 @@ export const connect = (authority: string, rest = ""): string =>
   `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${rest}\r\n`;
 export const statusOf = (answer: string): string => /^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? "closed";
 export const bodyOf = (answer: string): unknown => JSON.parse(answer.split("\r\n\r\n")[1] ?? "");
-export const lived = async (under: Proxy, port: number): Promise<void> => {
+export const lived = async (under: RunningProxy, port: number): Promise<void> => {
   const socket = await under.through("echo.test", port);
   socket.end("alive");
   expect((await collect(socket)).toString()).toBe("alive");

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parentCredentials } from "../../enclave/egress/credentials.ts";
-import type { ContainerCredentials } from "../../parent/credentials.ts";
-import { startIngress } from "../../parent/ingress.ts";
-import type { ParentEvent } from "../../parent/observe.ts";
+import type { ContainerCredentials } from "../../parent/credentials/credentials.ts";
+import { startIngress } from "../../parent/ingress/ingress.ts";
+import type { ParentEvent } from "../../parent/observability/observe.ts";
 import { type ParentOptions, startParent } from "../../parent/parent.ts";
 import { type Address, addressOf, type Peer } from "../../shared/transport/address.ts";
 import { APP_PORT, CREDENTIALS_PORT, EGRESS_PORT, LOG_PORT } from "../../shared/transport/ports.ts";
@@ -30,7 +30,7 @@ describe("ingress", () => {
     const tap = (_: string, direction: keyof typeof counts, bytes: Uint8Array): void => {
       counts = { ...counts, [direction]: counts[direction] + bytes.length };
     };
-    const ingress = await startIngress({ transport, listen, target, log: () => {}, tap });
+    const ingress = await startIngress({ transport, listen, targets: [target], log: () => {}, tap });
     cleanups.push(
       () => app.close(),
       () => ingress.close(),
@@ -45,7 +45,12 @@ describe("ingress", () => {
   test("no enclave: the client is closed, the event has its code, and the next one finds it", async () => {
     const target = addressOf(freshPeer(), APP_PORT);
     const events: ParentEvent[] = [];
-    const ingress = await startIngress({ transport, listen, target, log: (event) => void events.push(event) });
+    const ingress = await startIngress({
+      transport,
+      listen,
+      targets: [target],
+      log: (event) => void events.push(event),
+    });
     cleanups.push(() => ingress.close());
     expect((await collect(await transport.connect(ingress.address))).length).toBe(0);
     expect(events).toContainEqual(expect.objectContaining({ event: "failed", code: "ERR_TRANSPORT_UNREACHABLE" }));
@@ -73,7 +78,9 @@ describe("startParent", () => {
     expect(await parentCredentials({ transport, parent: peer })()).toBeDefined();
     expect(Object.keys(parent.stats()).sort()).toEqual(["credentials", "egress", "ingress", "log"]);
     await parent.close();
-    expect(await codeOf(parentCredentials({ transport, parent: peer })())).toBe("ERR_TRANSPORT_UNREACHABLE");
+    expect(await codeOf(parentCredentials({ transport, parent: peer, patienceMs: 0 })())).toBe(
+      "ERR_TRANSPORT_UNREACHABLE",
+    );
     expect(await codeOf(transport.connect(parent.ingress))).toBe("ERR_TRANSPORT_UNREACHABLE");
   });
 
@@ -101,7 +108,9 @@ describe("startParent", () => {
     const taken = await transport.listen({ kind: "tcp", host: "127.0.0.1", port: 0 }, () => {});
     cleanups.push(() => taken.close());
     expect(await codeOf(startParent({ ...options(peer), ingress: taken.address }))).toBe("ERR_TRANSPORT_UNREACHABLE");
-    expect(await codeOf(parentCredentials({ transport, parent: peer })())).toBe("ERR_TRANSPORT_UNREACHABLE");
+    expect(await codeOf(parentCredentials({ transport, parent: peer, patienceMs: 0 })())).toBe(
+      "ERR_TRANSPORT_UNREACHABLE",
+    );
   });
 
   test.each<[string, (given: Record<string, unknown>) => void, string, string]>([

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectThroughParent } from "../../enclave/egress/connect.ts";
 import { parentCredentials } from "../../enclave/egress/credentials.ts";
 import { createLog } from "../../enclave/egress/log.ts";
-import { openCapture } from "../../parent/capture.ts";
+import { openCapture } from "../../parent/observability/capture.ts";
 import { addressOf, type Peer } from "../../shared/transport/address.ts";
 import { APP_PORT } from "../../shared/transport/ports.ts";
 import { type ControlledProcess, startControlled } from "../../transport/control.ts";

@@ -66,6 +66,22 @@ export function describeTransport(name: string, make: () => TransportUnderTest):
       expect(digest(echo)).toBe(digest(bytes));
     });
 
+    test("stopAccepting: no connection more, those that are open go on, and close works after it", async () => {
+      const { near, far, listener } = await pair();
+      listener.stopAccepting();
+      listener.stopAccepting();
+      const late = await under.transport.connect(listener.address).then(
+        (socket) => closed(socket.resume()),
+        (error: unknown) => error,
+      );
+      expect(late instanceof Error || late === undefined).toBe(true);
+      expect(sockets.length).toBe(2);
+      near.end("still here");
+      expect((await collect(far)).toString()).toBe("still here");
+      far.end();
+      await Promise.all([closed(near.resume()), listener.close()]);
+    });
+
     test(`V06, half-close: ${ANSWER_MIB} MiB of answer arrive whole after the asking side's end`, async () => {
       const { near, far } = await pair();
       const answer = pattern(ANSWER_MIB * MIB);
