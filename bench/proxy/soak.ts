@@ -3,7 +3,7 @@
  *
  *   node dist/bench/proxy/soak.js <minutes> <seed>
  *
- *   clients    write in slices, pause, read slowly, end early, reset
+ *   clients    write in slices, pause, read slowly, end early, go away
  *   servers    reset
  *   names      fall silent for some seconds
  *   enclaves   vanish with 50 connections open
@@ -20,7 +20,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { downloadAfterEnd, flood, oneRequest, open, resetAfter } from "./client.ts";
+import { downloadAfterEnd, flood, oneRequest, open, readAll, resetAfter } from "./client.ts";
 import { descriptors, endAll, residentKiB, startOurs, startProgram } from "./contestants.ts";
 import { patternAt, patternDigest } from "./pattern.ts";
 
@@ -57,11 +57,7 @@ let isOver = false;
 async function slicedUpload(): Promise<void> {
   const count = between(1, 400_000);
   const socket = await open(door);
-  const answer = (async () => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of socket) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString();
-  })();
+  const answer = readAll(socket);
   socket.write("U");
   for (let sent = 0; sent < count; ) {
     const size = Math.min(between(1, 20_000), count - sent);
@@ -70,7 +66,8 @@ async function slicedUpload(): Promise<void> {
     await sleep(between(0, 20));
   }
   socket.end();
-  if ((await answer) !== patternDigest(count)) throw new Error(`an upload of ${count} bytes is not what was sent`);
+  if ((await answer).toString() !== patternDigest(count))
+    throw new Error(`an upload of ${count} bytes is not what was sent`);
 }
 
 async function slowDownload(): Promise<void> {
@@ -94,11 +91,10 @@ async function slowDownload(): Promise<void> {
 
 async function cutShort(): Promise<void> {
   const socket = await open(door);
-  socket.on("error", () => undefined).write("E");
+  socket.write("E");
   socket.write(patternAt(0, between(1, 60_000)));
   await sleep(between(0, 30));
-  if (random() < 0.5) socket.resetAndDestroy();
-  else socket.destroy();
+  socket.destroy();
 }
 
 /** Up to which share of all choices it is this one. */
@@ -159,7 +155,7 @@ async function silentNames(): Promise<void> {
 async function exhaustion(): Promise<void> {
   const tries = await Promise.allSettled(Array.from({ length: 700 }, () => open(door)));
   const sockets = tries.flatMap((tried) => (tried.status === "fulfilled" ? tried.value : []));
-  for (const socket of sockets) socket.on("error", () => undefined).write("E");
+  for (const socket of sockets) socket.write("E");
   await sleep(2_000);
   for (const socket of sockets) socket.destroy();
 }

@@ -14,10 +14,10 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { patternAt } from "./pattern.ts";
+import { next } from "./wait.ts";
 
 const CHUNK = 65_536;
 const open = new Set<Socket>();
@@ -28,7 +28,7 @@ async function send(socket: Socket, count: number): Promise<void> {
     const size = Math.min(CHUNK, count - sent);
     const wantsMore = socket.write(patternAt(sent, size));
     sent += size;
-    if (!wantsMore) await Promise.race([once(socket, "drain"), once(socket, "close")]);
+    if (!wantsMore) await next(socket, "drain");
   }
 }
 
@@ -40,7 +40,10 @@ async function digestUntilEnd(socket: Socket, first: Buffer): Promise<string> {
 
 async function serve(socket: Socket): Promise<void> {
   const head = await readHead(socket);
-  if (!head) return;
+  if (!head) {
+    socket.destroy();
+    return;
+  }
   const { command, count, rest } = head;
   if (command === "E") {
     if (rest.length > 0) socket.write(rest);
@@ -81,7 +84,7 @@ async function readHead(socket: Socket): Promise<Head | undefined> {
     const chunk = (socket.read() as Buffer | null) ?? undefined;
     if (chunk) got = Buffer.concat([got, chunk]);
     else if (socket.readableEnded || socket.destroyed) return undefined;
-    else await Promise.race([once(socket, "readable"), once(socket, "close")]);
+    else await next(socket, "readable");
   }
 }
 
