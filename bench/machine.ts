@@ -13,18 +13,32 @@ export function machine(): string {
   return `${date}, commit ${commit()}, node ${process.version}, ${cpus().length} × ${model}`;
 }
 
-/** Starts to watch other processes; gives the share of all cores that they took since, 0 where the system does not say. */
-export function watchOthers(): () => number {
+/**
+ * Starts to watch other processes; gives the share of all cores that they took since, 0 where the system does not say.
+ * `children`: process ids that belong to the measurement.
+ */
+export function watchOthers(children: readonly number[] = []): () => number {
+  const ownTicks = (): number => {
+    const { user, system } = process.cpuUsage();
+    // A tick is 10 ms.
+    return (user + system) / 10_000 + children.reduce((sum, pid) => sum + ticksOf(pid), 0);
+  };
   const before = coreTicks();
-  const own = process.cpuUsage();
+  const own = ownTicks();
   return () => {
     const after = coreTicks();
     if (!before || !after || after.all === before.all) return 0;
-    const { user, system } = process.cpuUsage(own);
-    // A tick is 10 ms.
-    const others = after.busy - before.busy - (user + system) / 10_000;
+    const others = after.busy - before.busy - (ownTicks() - own);
     return Math.max(0, others / (after.all - before.all));
   };
+}
+
+/** Of a process, in user and system mode: fields 14 and 15 of `/proc/PID/stat`. */
+function ticksOf(pid: number): number {
+  const path = `/proc/${pid}/stat`;
+  if (!existsSync(path)) return 0;
+  const fields = readFileSync(path, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return Number(fields[11]) + Number(fields[12]);
 }
 
 /** The first line of Linux's `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. */

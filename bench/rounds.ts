@@ -37,16 +37,23 @@ const WARM_UP = 3;
 /** Of all cores, taken by others: below it a round is quiet. */
 const QUIET = 0.05;
 
+export interface RoundLimits {
+  readonly wanted: number;
+  readonly limitMs: number;
+  /** Process ids of servers that are asked: what they take is not others'. */
+  readonly children?: readonly number[];
+}
+
 /** Runs until `wanted` rounds were quiet, or `limitMs` have passed, and keeps the quietest. */
 export async function alternate(
   contestants: readonly Contestant[],
-  { wanted, limitMs }: { readonly wanted: number; readonly limitMs: number },
+  { wanted, limitMs, children = [] }: RoundLimits,
 ): Promise<Outcome> {
   const tried: { readonly round: Round; readonly others: number }[] = [];
   const isEnough = (): boolean => tried.filter(({ others }) => others < QUIET).length >= wanted;
   const until = performance.now() + limitMs;
   for (let number = 0; tried.length < wanted || (!isEnough() && performance.now() < until); number++) {
-    const othersShare = watchOthers();
+    const othersShare = watchOthers(children);
     const first = number % contestants.length;
     const round = new Map<string, Sample>();
     for (const contestant of [...contestants.slice(first), ...contestants.slice(0, first)]) {

@@ -18,7 +18,7 @@ import { absolute, alternate, type Contestant, quietness, ratio } from "../round
 import { type Ask, ask, type Credentials, load, signedRequest, type Target } from "./load.ts";
 
 const CONNECTIONS = 8;
-const ROUNDS = { wanted: 7, limitMs: 60_000 };
+const ROUNDS = { wanted: 7, limitMs: 40_000 };
 const FLAT = 100_000;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -151,7 +151,7 @@ async function besideBare(): Promise<void> {
       contestant("cloister", ours, question, count),
       contestant("bare", { target: bareTarget, credentials: ready.credentials }, bareAsks[name] ?? question, count),
     ];
-    const outcome = await alternate(contestants, ROUNDS);
+    const outcome = await alternate(contestants, { ...ROUNDS, children: children.flatMap(({ pid }) => pid ?? []) });
     console.log(`${row(name, outcome, contestants, "bare")} ${quietness(outcome)}`);
   }
   const decrypt = signedRequest(asksOf(ours, ready.document)["Decrypt"] as Ask, ours.target, ours.credentials);
@@ -191,7 +191,7 @@ async function besideMoto(program: string): Promise<void> {
       contestant("cloister", ours, asksOf(ours, "")[name] as Ask, 1000),
       contestant("moto", theirs, asksOf(theirs, "")[name] as Ask, 200),
     ];
-    const outcome = await alternate(contestants, ROUNDS);
+    const outcome = await alternate(contestants, { ...ROUNDS, children: children.flatMap(({ pid }) => pid ?? []) });
     console.log(`${row(name, outcome, contestants, "moto")} ${quietness(outcome)}`);
   }
 }

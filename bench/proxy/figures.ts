@@ -102,13 +102,15 @@ export async function latency(bed: Bed): Promise<Verdict> {
   };
 }
 
-export async function throughput({ ours, direct, peers, scale }: Bed): Promise<Verdict> {
+export async function throughput(bed: Bed): Promise<Verdict> {
+  const { ours, direct, peers, scale } = bed;
   const cells: string[] = [];
   const verdicts: boolean[] = [];
   for (const [streams, wanted] of [
     [1, 400],
     [8, 500],
   ] as const) {
+    const children = [bed.upstream, bed.ours, ...peers].flatMap(({ child }) => child?.pid ?? []);
     const racer = ({ name, door }: Contestant): Racer => ({
       name,
       run: async () => {
@@ -118,7 +120,7 @@ export async function throughput({ ours, direct, peers, scale }: Bed): Promise<V
         return scale.uploadMiB;
       },
     });
-    const outcome = await alternate([direct, ours, ...peers].map(racer), { wanted: 5, limitMs: 20_000 });
+    const outcome = await alternate([direct, ours, ...peers].map(racer), { wanted: 5, limitMs: 20_000, children });
     const rate = (name: string): number =>
       1e6 / (outcome.rounds.map((round) => round.get(name)?.wall ?? 0).toSorted((a, b) => a - b)[2] ?? Number.NaN);
     for (const { name } of [direct, ours, ...peers]) cells.push(`${name} ×${streams} ${rate(name).toFixed(0)}`);
