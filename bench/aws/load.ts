@@ -78,13 +78,15 @@ export async function load(
   request: Buffer,
   { count, connections }: { readonly count: number; readonly connections: number },
 ): Promise<number[]> {
-  const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(target)));
+  const opened = await Promise.all(Array.from({ length: connections }, () => Connection.open(target)));
   const times: number[] = [];
   let left = count;
   await Promise.all(
-    open.map(async (connection) => {
+    opened.map(async (first) => {
+      let connection = first;
       while (left-- > 0) {
         const start = process.hrtime.bigint();
+        if (connection.isOver) connection = await Connection.open(target);
         const { status, body } = await connection.send(request);
         if (status !== 200) throw new Error(`answered ${status}: ${body.toString().slice(0, 300)}`);
         times.push(Number(process.hrtime.bigint() - start) / 1000);
@@ -104,6 +106,7 @@ class Connection {
   readonly #socket: Socket;
   #received: Buffer = Buffer.alloc(0);
   #settle: ((reply: Reply | Error) => void) | undefined;
+  #isLast = false;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -120,6 +123,11 @@ class Connection {
         : connectTls({ host: "127.0.0.1", port, ca, servername: "localhost" });
     await once(socket, ca === undefined ? "connect" : "secureConnect");
     return new Connection(socket);
+  }
+
+  /** Some servers close after each answer: the next one needs another connection. */
+  get isOver(): boolean {
+    return this.#isLast || this.#socket.destroyed || this.#socket.readableEnded;
   }
 
   send(request: Buffer): Promise<Reply> {
@@ -143,6 +151,7 @@ class Connection {
     const headEnd = this.#received.indexOf("\r\n\r\n");
     if (headEnd < 0) return;
     const head = this.#received.toString("latin1", 0, headEnd);
+    this.#isLast = head.startsWith("HTTP/1.0") || /\r\nconnection: *close/i.test(head);
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? Number.NaN);
     const end = headEnd + 4 + length;
     if (Number.isNaN(length)) this.#settle?.(new Error("an answer without a length"));

@@ -1,7 +1,7 @@
 /**
  * How fast the mock KMS answers, beside a bare Node HTTPS server that does only the cryptography, and beside moto.
  *
- *   node dist/bench/aws/run.js [path of moto_server]
+ *   node dist/bench/aws/run.js [path of moto_server [alone]]
  *
  * Each server is a process of its own, asked by the same client over loopback; contestants take turns, ratios are taken
  * within a round. Over HTTPS beside the bare server; over HTTP beside moto, which is asked what it offers.
@@ -198,8 +198,8 @@ async function besideMoto(program: string): Promise<void> {
 
 try {
   console.log(`${machine()}\n`);
-  await besideBare();
-  const [moto] = process.argv.slice(2);
+  const [moto, only] = process.argv.slice(2);
+  if (only === undefined) await besideBare();
   if (moto === undefined) console.log("\nmoto: no path of moto_server was given");
   else await besideMoto(moto);
 } finally {
