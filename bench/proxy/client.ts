@@ -13,10 +13,18 @@ import { next } from "./wait.ts";
 export type Door = { readonly path: string } | { readonly port: number };
 
 export async function open(door: Door): Promise<Socket> {
-  const socket = connectSocket({ allowHalfOpen: true, host: "127.0.0.1", noDelay: true, ...door });
-  await once(socket, "connect");
-  // Whoever reads or writes finds it closed.
-  return socket.on("error", () => undefined);
+  for (let attempt = 0; ; attempt++) {
+    const socket = connectSocket({ allowHalfOpen: true, host: "127.0.0.1", noDelay: true, ...door });
+    try {
+      await once(socket, "connect");
+      // Whoever reads or writes finds it closed.
+      return socket.on("error", () => undefined);
+    } catch (error) {
+      // A Unix socket does not queue one more than its backlog: TCP would ask again by itself.
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN") || attempt === 20) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }
 
 function command(letter: "D" | "F" | "R", count: number): Buffer {

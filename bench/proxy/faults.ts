@@ -36,6 +36,11 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 export async function upstreamDeath({ ours, folder }: Bed): Promise<Verdict> {
+  const free = createServer().listen(0, "127.0.0.1");
+  await once(free, "listening");
+  const { port } = free.address() as { port: number };
+  await new Promise((resolve) => free.close(resolve));
+  const refusing = await startOurs(`${folder}/refused`, port);
   let widest = 0;
   let last = performance.now();
   const other = await open(ours.door);
@@ -46,11 +51,6 @@ export async function upstreamDeath({ ours, folder }: Bed): Promise<Verdict> {
     last = performance.now();
   });
   const reset = await timed(() => resetAfter(ours.door, 1));
-  const free = createServer().listen(0, "127.0.0.1");
-  await once(free, "listening");
-  const { port } = free.address() as { port: number };
-  await new Promise((resolve) => free.close(resolve));
-  const refusing = await startOurs(`${folder}/refused`, port);
   const refused = await timed(async () => gone(await open(refusing.door)));
   clearInterval(beat);
   other.destroy();

@@ -61,6 +61,7 @@ export async function churn({ ours, peers, scale }: Bed): Promise<Verdict> {
     await Promise.all(Array.from({ length: 16 }, worker));
     return done / scale.churnSeconds;
   };
+  await sleep(3_000);
   const fds = descriptors(ours.program.child);
   const own = await rate(ours);
   await sleep(1_000);
@@ -134,11 +135,12 @@ export async function throughput(bed: Bed): Promise<Verdict> {
 
 export async function stalledReaders({ ours, scale }: Bed): Promise<Verdict> {
   const { child } = ours.program;
+  await sleep(3_000);
   const before = residentKiB(child);
   const sockets = await Promise.all(Array.from({ length: scale.stalled }, () => open(ours.door)));
   const head = Buffer.from([0x44, 0x7f, 0xff, 0xff, 0xff]);
   for (const socket of sockets) socket.pause().write(head);
-  await sleep(5_000);
+  await sleep(15_000);
   const first = residentKiB(child);
   await sleep(scale.stallSeconds * 1_000);
   const last = residentKiB(child);
