@@ -11,7 +11,8 @@ export type Tally = { readonly [Name in keyof EgressStats]: number };
 
 export type ReadStats = () => ServiceStats | EgressStats;
 
-const NOTHING: Tally = {
+/** Of a service that has done nothing. */
+export const NOTHING: Tally = {
   open: 0,
   accepted: 0,
   refused: 0,

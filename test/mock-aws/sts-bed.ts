@@ -2,7 +2,11 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 import type { Credentials } from "@aws-sdk/client-sts";
 import type { MockOidcProvider } from "../../mock/aws/accounts.ts";
-import type { Keys } from "./door-bed.ts";
+import { ACCOUNT, type Keys } from "./door-bed.ts";
+
+/** Alice's MFA device, as it was sold: base32. */
+export const SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+export const SERIAL = `arn:aws:iam::${ACCOUNT}:mfa/alice`;
 
 export interface TokenIssuer {
   /** As it stands in the provider's ARN. */

@@ -15,11 +15,9 @@ import type { Partition } from "../../mock/aws/iam/principal.ts";
 import { oneTimeCode } from "../../mock/aws/sts/one-time-code.ts";
 import { SpentProofs } from "../../mock/aws/sts/spent-proofs.ts";
 import { ACCOUNT, allow, type Bed, CHINA, type Keys, NOW, outcome, startBed, trust, userKeys } from "./door-bed.ts";
-import { keysOf, tokenIssuer } from "./sts-bed.ts";
+import { keysOf, SEED, SERIAL, tokenIssuer } from "./sts-bed.ts";
 import { assume, encode, makeSigner, response, type Signer, samlAccount, signed, verdict } from "./sts-saml-bed.ts";
 
-const SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const SERIAL = `arn:aws:iam::${ACCOUNT}:mfa/alice`;
 const keys = { alice: userKeys(), china: userKeys() };
 const issuer = tokenIssuer();
 

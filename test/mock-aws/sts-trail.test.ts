@@ -11,7 +11,7 @@ import { uniqueId } from "../../mock/aws/credentials.ts";
 import { oneTimeCode } from "../../mock/aws/sts/one-time-code.ts";
 import type { CloudTrailEvent } from "../../mock/aws/trail.ts";
 import { ACCOUNT, allow, type Bed, type Keys, NOW, PARTNER, startBed, trust, userKeys } from "./door-bed.ts";
-import { keysOf, tokenIssuer } from "./sts-bed.ts";
+import { keysOf, SEED, SERIAL, tokenIssuer } from "./sts-bed.ts";
 import {
   assume,
   attribute,
@@ -26,8 +26,6 @@ import {
   signed,
 } from "./sts-saml-bed.ts";
 
-const SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const SERIAL = `arn:aws:iam::${ACCOUNT}:mfa/alice`;
 const keys = { alice: userKeys(), partner: userKeys() };
 const issuer = tokenIssuer();
 const OIDC = `arn:aws:iam::${ACCOUNT}:oidc-provider/${issuer.name}`;

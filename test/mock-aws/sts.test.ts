@@ -13,10 +13,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MockAccount, MockPrincipal } from "../../mock/aws/accounts.ts";
 import { oneTimeCode } from "../../mock/aws/sts/one-time-code.ts";
 import { ACCOUNT, allow, type Bed, type Keys, NOW, outcome, PARTNER, startBed, trust, userKeys } from "./door-bed.ts";
-import { keysOf } from "./sts-bed.ts";
+import { keysOf, SEED, SERIAL } from "./sts-bed.ts";
 
-const SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const SERIAL = `arn:aws:iam::${ACCOUNT}:mfa/alice`;
 const keys = { alice: userKeys(), bob: userKeys(), root: userKeys(), partner: userKeys() };
 
 function role(

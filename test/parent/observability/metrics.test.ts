@@ -1,23 +1,10 @@
 /** The parent's figures, as Prometheus reads them. */
 import { describe, expect, test } from "vitest";
 import { createMetrics, type Metrics } from "../../../parent/observability/metrics.ts";
-import type { EgressStats, ParentEvent, Service } from "../../../parent/observability/observe.ts";
+import type { ParentEvent, Service } from "../../../parent/observability/observe.ts";
 import { codeOf } from "../../../parent/observability/observe.ts";
+import { NOTHING } from "../../../parent/observability/tallies.ts";
 import { connect, echo, lived, proxy, until } from "../fixture.ts";
-
-const ZERO: EgressStats = {
-  open: 0,
-  accepted: 0,
-  refused: 0,
-  failed: 0,
-  full: 0,
-  bytesFromEnclave: 0,
-  bytesToEnclave: 0,
-  acceptPauses: 0,
-  resolutions: 0,
-  resolutionFailures: 0,
-  connectFailures: 0,
-};
 
 /** The samples of our own, `name{labels}` → value. */
 async function samples(metrics: Metrics): Promise<Record<string, number>> {
@@ -33,7 +20,15 @@ async function samples(metrics: Metrics): Promise<Record<string, number>> {
 describe("metrics", () => {
   test("a service's figures are read when they are asked for", async () => {
     const metrics = await createMetrics({ ofProcess: false });
-    let stats = { ...ZERO, open: 2, accepted: 5, full: 1, bytesFromEnclave: 10, bytesToEnclave: 20, acceptPauses: 3 };
+    let stats = {
+      ...NOTHING,
+      open: 2,
+      accepted: 5,
+      full: 1,
+      bytesFromEnclave: 10,
+      bytesToEnclave: 20,
+      acceptPauses: 3,
+    };
     stats = { ...stats, resolutions: 7, resolutionFailures: 6, connectFailures: 4 };
     metrics.watch("egress", () => stats);
     const expected = {
@@ -58,7 +53,7 @@ describe("metrics", () => {
 
   test("several doors of a service are one series, and none of it goes back when a door closes", async () => {
     const metrics = await createMetrics({ ofProcess: false });
-    const read = () => ({ ...ZERO, open: 1, accepted: 5 });
+    const read = () => ({ ...NOTHING, open: 1, accepted: 5 });
     const [closeFirst, closeSecond] = [metrics.watch("egress", read), metrics.watch("egress", read)];
     const accepted = async (): Promise<number | undefined> =>
       (await samples(metrics))['connections_accepted_total{service="egress"}'];
@@ -67,7 +62,7 @@ describe("metrics", () => {
     closeFirst();
     expect(await accepted()).toBe(10);
     expect((await samples(metrics))['connections_open{service="egress"}']).toBe(1);
-    metrics.watch("egress", () => ({ ...ZERO, accepted: 1 }));
+    metrics.watch("egress", () => ({ ...NOTHING, accepted: 1 }));
     expect(await accepted()).toBe(11);
     closeSecond();
     expect((await samples(metrics))['connections_open{service="egress"}']).toBe(0);
