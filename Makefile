@@ -11,7 +11,7 @@ DENO := 2.9.6
 PEERS := @evervault/wasm-attestation-bindings@0.3.1 @evervault/attestation-bindings@1.0.0 @0xsequence/tee-verifier@0.1.2
 FETCH = npm install --no-audit --no-fund --loglevel=error --prefix $(@D)
 
-.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-aws bench-proxy soak bench-eif bench-emulated bench-peers aws-clients clean
+.PHONY: help demo test test-nodes test-emulated native emulator check docs fuzz break mutate bench bench-aws bench-data bench-kms bench-proxy bench-tls soak bench-eif bench-emulated bench-peers aws-clients clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,14 +82,23 @@ test/guest/peer/node_modules/.stamp: test/guest/peer/package-lock.json
 	cd test/guest/peer && npm ci --no-audit --no-fund --loglevel=error --ignore-scripts
 	@touch $@
 
-bench-emulated: node_modules/.built test/guest/peer/node_modules/.stamp ## vsock and /dev/nsm in a guest, beside plain C and node-vsock; some minutes
-	folder=$$(emulator/build.sh) && CLOISTER_EMULATOR=$$folder node dist/bench/guest/run.js $(BENCH_FLAGS)
+bench-emulated: node_modules/.built test/guest/peer/node_modules/.stamp ## vsock and /dev/nsm in a guest, beside plain C and node-vsock; the egress proxy beside socat and, where VSOCK_PROXY names one, vsock-proxy
+	folder=$$(emulator/build.sh) && CLOISTER_EMULATOR=$$folder node dist/bench/guest/run.js $(if $(VSOCK_PROXY),--vsock-proxy $(VSOCK_PROXY)) $(BENCH_FLAGS)
 
 bench-aws: node_modules/.built ## the mock KMS beside a bare HTTPS server and, where MOTO names a moto_server, beside moto
 	node dist/bench/aws/run.js $(MOTO)
 
 bench-proxy: node_modules/.built ## the parent's proxy held to Q1 to Q14, beside HAProxy and socat; FULL=1 at full size
 	node dist/bench/proxy/run.js $(if $(FULL),full) $(ROWS)
+
+bench-kms: node_modules/.built ## attested Decrypt beside the SDK's plain one and one RSA operation, and a burst against quotas
+	node dist/bench/kms/run.js
+
+bench-tls: node_modules/.built ## attestedFetch beside fetch over plain https
+	node dist/bench/tls/run.js
+
+bench-data: node_modules/.built ## sealing and opening streams of DATA_MIB, default 64, beside the Encryption SDK's own
+	node dist/bench/data/run.js $(or $(DATA_MIB),64)
 
 soak: node_modules/.built ## half an hour of faults around the proxy, by a seed
 	SOAK_MINUTES=$${SOAK_MINUTES:-30} npx vitest run test/parent/soak.test.ts

@@ -34,7 +34,7 @@ export function readArguments(
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), usage);
   }
-  if (parsed.positionals.length !== operands && parsed.values["help"] !== true) {
+  if (parsed.positionals.length !== operands && !parsed.values["help"] && !parsed.values["version"]) {
     throw new UsageError(`expected ${operands} operand(s), got ${parsed.positionals.length}`, usage);
   }
   return parsed;

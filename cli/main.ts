@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
 import { createTerminal, report, type Terminal, UsageError } from "./terminal.ts";
+import { version } from "./version.ts";
 
 type Command = (args: readonly string[], terminal: Terminal) => Promise<number>;
 
@@ -36,6 +36,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "aws trail": async () => (await import("./commands/aws-trail.ts")).awsTrail,
   "aws seed": async () => (await import("./commands/aws-seed.ts")).awsSeed,
   "aws clock": async () => (await import("./commands/aws-clock.ts")).awsClock,
+  "data seal": async () => (await import("./commands/data-seal.ts")).dataSeal,
+  "data open": async () => (await import("./commands/data-open.ts")).dataOpen,
   "parent up": async () => (await import("./commands/parent-up.ts")).parentUp,
   "parent doctor": async () => (await import("./commands/parent-doctor.ts")).parentDoctor,
   "vsock-proxy": async () => (await import("./commands/vsock-proxy.ts")).vsockProxy,
@@ -58,6 +60,7 @@ const USAGE = `usage: cloister <command> [options]
   cloister eif extract FILE FOLDER                     each section into a file
   cloister enclave run FILE --platform P               start an image: nitro, emulated or mock
   cloister enclave list --platform P                   and describe, console, terminate ID
+  cloister data seal FILE --key ARN --context K=V ...  seal a file for an enclave; data open opens one
   cloister parent up --config parent.yaml              the enclave and the services around it, in one process
   cloister parent doctor                               what this host lacks for a parent, and what to do
   cloister vsock-proxy PORT HOST PORT                  in the place of AWS's vsock-proxy
@@ -90,11 +93,6 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error, terminal);
   }
-}
-
-async function version(): Promise<string> {
-  const manifest = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 // The SDK's notice about future Node versions would stand between the lines of a result.

@@ -31,10 +31,13 @@ const STYLES: Readonly<Record<Style, readonly [number, number]>> = {
 /** Where a terminal's text goes. */
 export interface TerminalOutput {
   readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown; readonly writableLength?: number };
   readonly hasColour: boolean;
   readonly debug: boolean;
 }
+
+/** What may wait for a reader of standard error, in bytes: a command that runs for months must not keep more. */
+const UNREAD_MAX = 1_048_576;
 
 /** C0 but tab and newline, DEL, C1, and what turns or breaks the direction of a line. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -62,9 +65,16 @@ export function createTerminal({ debug }: { readonly debug: boolean }): Terminal
 
 export function terminalOver({ stdout, stderr, hasColour, debug }: TerminalOutput): Terminal {
   const safe = hasColour ? escapeAllButColours : escapeControls;
+  let leftOut = 0;
+  const tellBounded = (line: string): void => {
+    if ((stderr.writableLength ?? 0) > UNREAD_MAX) return void leftOut++;
+    if (leftOut > 0) stderr.write(`cloister: ${leftOut} lines were left out: nobody read\n`);
+    leftOut = 0;
+    stderr.write(line);
+  };
   return {
     print: (text) => void stdout.write(`${safe(text)}\n`),
-    tell: (text) => void stderr.write(`${safe(text)}\n`),
+    tell: (text) => tellBounded(`${safe(text)}\n`),
     paint: (style, text) =>
       hasColour ? `\u001b[${STYLES[style][0]}m${escapeControls(text)}\u001b[${STYLES[style][1]}m` : text,
     debug,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type AttestationPolicy, type VerifiedAttestation, verifyAttestation } from "../shared/attestation/index.ts";
+import { type VerifiedAttestation, verifyAttestation } from "../shared/attestation/index.ts";
 import { DataError } from "../shared/errors/index.ts";
 import {
   RESULT_KEY_ALGORITHM,
@@ -15,9 +15,9 @@ import {
   type SignedResultJson,
   signedMessage,
 } from "../shared/result/signed-result.ts";
+import type { EnclavePolicy } from "../shared/session/bound-document.ts";
 
-/** What a client demands of the enclave; nonce, user data and key follow from the answer it asked for. */
-export type EnclavePolicy = Omit<AttestationPolicy, "nonce" | "userData" | "publicKey">;
+export type { EnclavePolicy };
 
 export interface VerifyResultOptions {
   readonly policy: EnclavePolicy;

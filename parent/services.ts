@@ -5,14 +5,14 @@
  *   clients → enclave  ingress                                                to the enclaves that are up
  *
  * When one can not start, none is left running. At the end the door of the clients is closed first: what they asked for
- * may still need the others, which go on accepting until the clients are served.
+ * may still need the others, which go on accepting until the clients are served; the log goes on to the last line.
  *
  * @module
  */
 import type { Address } from "../shared/transport/address.ts";
-import { CREDENTIALS_PORT, LOG_PORT } from "../shared/transport/ports.ts";
-import { isIpv4Literal } from "../shared/transport/target.ts";
+import { CONFIG_PORT, CREDENTIALS_PORT, LOG_PORT } from "../shared/transport/ports.ts";
 import type { Transport } from "../shared/transport/transport.ts";
+import { startConfiguration } from "./configuration/configuration.ts";
 import { type ProvideCredentials, startCredentials } from "./credentials/credentials.ts";
 import { startCredentialsHttp } from "./credentials/http-form.ts";
 import {
@@ -28,7 +28,7 @@ import { type IngressOptions, type IngressService, startIngress } from "./ingres
 import type { CidListeningService } from "./listening/service.ts";
 import type { LogSink } from "./observability/log-gate.ts";
 import { type LogService, startLogSink } from "./observability/log-sink.ts";
-import type { EgressStats, ListeningService, ParentLog, Service, ServiceStats, Tap } from "./observability/observe.ts";
+import type { EgressStats, ParentLog, Service, ServiceStats, Tap } from "./observability/observe.ts";
 
 export interface ServicesOptions {
   readonly transport: Transport;
@@ -40,6 +40,8 @@ export interface ServicesOptions {
   readonly tap?: Tap | undefined;
   readonly egress?: EgressPart | undefined;
   readonly credentials?: CredentialsPart | undefined;
+  /** The document for the enclave, or `none`. */
+  readonly configuration?: Uint8Array | "none" | undefined;
   readonly logSink?: LogSink | undefined;
   readonly ingress?: Omit<IngressOptions, "transport" | "log" | "tap"> | undefined;
 }
@@ -72,9 +74,12 @@ export interface Services extends AsyncDisposable {
    * @throws {ConfigError} they are not usable
    */
   update(rules: EgressRules): void;
-  /** Ends at once what an enclave that is gone has open, by its context id; says how much that was. */
-  disconnect(cid: number): number;
-  /** Ends accepting, the clients' door first, and waits; says how many connections did not end by themselves. */
+  /** Ends at once what an enclave that is gone has open, by its context id if it has one; says how much that was. */
+  disconnect(cid: number | undefined): number;
+  /**
+   * Ends accepting, the clients' door first, and waits for what clients asked for; says how many connections did not end
+   * by themselves. Credentials, configuration and the log, whose channels the enclave keeps open as long as it lives, go on until `close`.
+   */
   drain(deadlineMs: number): Promise<{ readonly forced: number }>;
   close(): Promise<void>;
 }
@@ -91,14 +96,14 @@ const RESERVED = 0.1;
  * @throws {TransportError} an address can not be bound
  */
 export async function startServices(options: ServicesOptions): Promise<Services> {
-  const { transport, at, allowedCids, log, tap, egress, credentials, logSink } = options;
+  const { transport, at, allowedCids, log, tap, egress, credentials, configuration, logSink } = options;
   const running = new RunningServices();
   const shared = { transport, log, tap };
   const forEnclave = { ...shared, allowedCids };
   try {
     if (egress) {
       const { rules, doors, sniPolicy, limits } = egress;
-      const resolve = takingLiterals(egress.resolve ?? createResolver());
+      const { resolve = createResolver() } = egress;
       for (const { port, ...door } of doors) {
         const address = at(port);
         running.egress.push(await startEgress({ ...forEnclave, ...rules, address, door, resolve, sniPolicy, limits }));
@@ -112,6 +117,10 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         running.credentials.push(await startCredentialsHttp({ ...forEnclave, address: at(port), path, provide }));
       }
     }
+    if (configuration !== undefined) {
+      const address = at(CONFIG_PORT);
+      running.configuration = await startConfiguration({ ...forEnclave, address, document: configuration });
+    }
     if (logSink) running.log = await startLogSink({ ...forEnclave, address: at(LOG_PORT), sink: logSink });
     if (options.ingress) running.ingress = await startIngress({ ...shared, ...options.ingress });
     return running;
@@ -121,22 +130,19 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   }
 }
 
-/** An allowed target may be an address as it is written: no name server knows it. */
-function takingLiterals(resolve: Resolve): Resolve {
-  return async (host) => (isIpv4Literal(host) ? [host] : resolve(host));
-}
-
 class RunningServices implements Services {
   readonly egress: EgressService[] = [];
   readonly credentials: CidListeningService[] = [];
+  configuration: CidListeningService | undefined;
   log: LogService | undefined;
   ingress: IngressService | undefined;
 
   stats(): ServicesStats {
-    const { egress, credentials, log, ingress } = this;
+    const { egress, credentials, configuration, log, ingress } = this;
     return {
       ...(egress.length > 0 && { egress: summed(egress.map((door) => door.stats())) }),
       ...(credentials.length > 0 && { credentials: summed(credentials.map((form) => form.stats())) }),
+      ...(configuration && { configuration: configuration.stats() }),
       ...(log && { log: log.stats() }),
       ...(ingress && { ingress: ingress.stats() }),
     };
@@ -147,15 +153,15 @@ class RunningServices implements Services {
     for (const door of this.egress) door.update(rules);
   }
 
-  disconnect(cid: number): number {
-    return [...this.egress, ...this.credentials].reduce((sum, service) => sum + service.disconnect(cid), 0);
+  disconnect(cid: number | undefined): number {
+    return this.#forEnclave().reduce((sum, service) => sum + service.disconnect(cid), 0);
   }
 
   async drain(deadlineMs: number): Promise<{ readonly forced: number }> {
     const start = performance.now();
     const clients = (await this.ingress?.drain(deadlineMs * (1 - RESERVED))) ?? { forced: 0 };
     const left = Math.max(0, deadlineMs - (performance.now() - start));
-    const others = await Promise.all(this.#forEnclave().map((service) => service.drain(left)));
+    const others = await Promise.all(this.egress.map((door) => door.drain(left)));
     return { forced: [clients, ...others].reduce((sum, { forced }) => sum + forced, 0) };
   }
 
@@ -168,8 +174,9 @@ class RunningServices implements Services {
     return this.close();
   }
 
-  #forEnclave(): readonly ListeningService[] {
-    return [...this.egress, ...this.credentials, ...(this.log ? [this.log] : [])];
+  #forEnclave(): readonly CidListeningService[] {
+    const { configuration, log } = this;
+    return [...this.egress, ...this.credentials, ...(configuration ? [configuration] : []), ...(log ? [log] : [])];
   }
 }
 

@@ -112,6 +112,7 @@ const CLOCKS_IN_SHARED: readonly string[] = [
 const ENVIRONMENT_READERS: readonly string[] = [
   "cli/commands/aws-control.ts", // where the control socket is
   "cli/commands/enclave-launcher.ts", // PATH for nitro-cli, and the XDG folders
+  "cli/commands/parent-doctor.ts", // PATH, where the launcher looks for nitro-cli
   "cli/commands/parent-notify.ts", // systemd's socket for the state of a service
   "cli/main.ts", // the command line
   "cli/terminal.ts", // NO_COLOR

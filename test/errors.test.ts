@@ -9,10 +9,12 @@ const AREAS = [
   "config",
   "data",
   "eif",
+  "enclave",
   "encoding",
   "kms",
   "launcher",
   "nsm",
+  "session",
   "state",
   "transport",
 ] as const;
@@ -58,7 +60,9 @@ describe("error codes", () => {
 
   test("codes are named ERR_<AREA>_<WHAT IS WRONG>", () => {
     for (const code of Object.keys(ERROR_CODES)) {
-      expect(code).toMatch(/^ERR_(ATTESTATION|CONFIG|DATA|EIF|CBOR|ASN1|KMS|LAUNCHER|NSM|STATE|TRANSPORT)_[A-Z0-9_]+$/);
+      expect(code).toMatch(
+        /^ERR_(ATTESTATION|CONFIG|DATA|EIF|ENCLAVE|CBOR|ASN1|KMS|LAUNCHER|NSM|SESSION|STATE|TRANSPORT)_[A-Z0-9_]+$/,
+      );
     }
   });
 

@@ -1,5 +1,6 @@
 /**
- * Builds what the guest boots: our init, Debian's kernel, Node, the program as it was compiled, the C program beside it.
+ * Builds what the guest boots: our init, Debian's kernel, Node, the program as it was compiled, the C programs beside it,
+ * the other proxies and what they read.
  *
  * @module
  */
@@ -9,18 +10,23 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { buildImage } from "../../image/build.ts";
+import { buildImage, type Tree } from "../../image/build.ts";
 import { compileInit } from "../../image/compile-init.ts";
 import { Inputs } from "../../image/inputs.ts";
 import { EMULATED_CMDLINE, EMULATED_MODULES } from "../../image/recipe.ts";
 import { NODE_EXEC, nodeRoot } from "../../image/runtime.ts";
 import type { EmulatorFiles } from "../../mock/emulator/commands.ts";
+import { utf8 } from "../../shared/bytes.ts";
+import type { ArchiveEntry } from "../../shared/eif/cpio-write.ts";
 import { bundleProgram } from "./program.ts";
+import { ALLOWLIST_PATH, allowlist, RESOLVER } from "./proxies.ts";
+import type { Plan } from "./samples.ts";
 
 /** This runs from `dist/bench/guest/`. */
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const PROGRAM = here("./main.js");
-const PLAIN_SOURCE = here("../../../bench/guest/plain.c");
+const C_PROGRAMS = ["plain", "load"] as const;
+const sourceOf = (name: string): string => here(`../../../bench/guest/${name}.c`);
 const NATIVE = here("../../../native/prebuilds/linux-x64.node");
 const NODE_VSOCK = here("../../../test/guest/peer/node_modules/node-vsock-linux-x64-gnu/node-vsock.linux-x64-gnu.node");
 
@@ -39,11 +45,13 @@ export interface GuestImage {
   /** Where the image and what it is made of are written. */
   readonly folder: string;
   /** What the program is told. */
-  readonly argument: string;
+  readonly plan: Plan;
+  /** The other proxies, by path. */
+  readonly files: Tree;
 }
 
 /** Gives the image's path. */
-export async function writeGuestImage({ emulator, folder, argument }: GuestImage): Promise<string> {
+export async function writeGuestImage({ emulator, folder, plan, files: peers }: GuestImage): Promise<string> {
   const files = new Map([["main.mjs", await bundleProgram(PROGRAM)]]);
   if (hasNodeVsock) files.set("node-vsock.node", await readFile(NODE_VSOCK));
   const root = await nodeRoot({
@@ -64,16 +72,27 @@ export async function writeGuestImage({ emulator, folder, argument }: GuestImage
     cmdline: `${EMULATED_CMDLINE} ${QUIET_CLOCK}`,
     init: await compileInit(new Inputs("unlocked")),
     modules: await Promise.all(modules),
-    root: new Map([...root, ["bin/plain", { kind: "file", data: await compilePlain(folder), mode: 0o755 }]]),
-    exec: { ...NODE_EXEC, arguments: [...NODE_EXEC.arguments, argument] },
+    root: new Map([...root, ...peers, ...(await compileAll(folder)), ...settings(plan)]),
+    exec: { ...NODE_EXEC, arguments: [...NODE_EXEC.arguments, JSON.stringify(plan)] },
   });
   const path = join(folder, "bench.eif");
   await writeFile(path, parts);
   return path;
 }
 
-async function compilePlain(folder: string): Promise<Uint8Array> {
-  const result = join(folder, "plain");
-  await promisify(execFile)("cc", [...C_FLAGS, "-o", result, PLAIN_SOURCE]);
-  return readFile(result);
+async function compileAll(folder: string): Promise<Tree> {
+  const compiled = C_PROGRAMS.map(async (name) => {
+    const result = join(folder, name);
+    await promisify(execFile)("cc", [...C_FLAGS, "-o", result, sourceOf(name)]);
+    return [`bin/${name}`, { kind: "file", data: await readFile(result), mode: 0o755 }] as const;
+  });
+  return new Map(await Promise.all(compiled));
+}
+
+function settings({ rounds }: Plan): Tree {
+  const file = (text: string): ArchiveEntry => ({ kind: "file", data: utf8(text), mode: 0o644 });
+  return new Map([
+    [ALLOWLIST_PATH, file(allowlist(rounds))],
+    ["etc/resolv.conf", file(RESOLVER)],
+  ]);
 }

@@ -4,53 +4,68 @@
  *   node main.mjs PLAN                            the whole: PLAN is JSON
  *   node main.mjs server|client|both KIND PORT BYTES TRIPS
  *   node main.mjs nsm CALLS
- *
- * Processes are new in each round, so that none profits from what another has left, and are killed when the contestant
- * is done or has taken too long.
+ *   node main.mjs egress PORT
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { type Contestant, runOne } from "./contestant.ts";
 import { measure, serve } from "./endpoints.ts";
 import { LINK_KINDS, openLinks } from "./links.ts";
 import { measureNsm, requestsInHex } from "./nsm.ts";
-import { CONTESTANT_MS, clockLine, type Plan, roundLine, type Sample, sampleLine } from "./samples.ts";
-
-interface Contestant {
-  readonly name: string;
-  readonly server?: readonly string[];
-  readonly client: readonly string[];
-}
+import { proxies, runEgress } from "./proxies.ts";
+import { clockLine, type Plan, roundLine, sampleLine } from "./samples.ts";
 
 const NODE_VSOCK = "/app/node-vsock.node";
 const PLAIN = "/bin/plain";
+const FIRST_PORT = 20_000;
 const CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 /** Round trips take some hundred microseconds: a coarser clock says nothing of them. */
 const CLOCK_STEP_MAX_US = 50;
 
-function contestants({ bytes, trips, calls, hasNodeVsock }: Plan, port: number): Contestant[] {
+function contestants(plan: Plan, round: number): Contestant[] {
+  const { groups, calls } = plan;
   const node = [process.execPath, process.argv[1] ?? ""];
-  const sizes = [bytes, trips].map(String);
-  const two = (name: string, kind: string): Contestant => ({
-    name,
-    server: [...node, "server", kind, String(port), ...sizes],
-    client: [...node, "client", kind, String(port), ...sizes],
-  });
-  return [
+  const all: Contestant[] = [
+    ...links(plan, round, node),
     {
-      name: "plain C",
-      server: [PLAIN, "server", String(port)],
-      client: [PLAIN, "client", String(port), ...sizes],
+      group: "nsm",
+      name: "plain C, /dev/nsm",
+      servers: [],
+      client: [PLAIN, "nsm", ...requestsInHex(), String(calls)],
     },
-    two("cloister", "cloister"),
-    { name: "cloister, both ends in one process", client: [...node, "both", "cloister", String(port), ...sizes] },
+    { group: "nsm", name: "cloister, /dev/nsm", servers: [], client: [...node, "nsm", String(calls)] },
+    ...proxies(plan, round, node),
+  ];
+  return all.filter(({ group }) => groups.includes(group));
+}
+
+function links({ bytes, trips, hasNodeVsock }: Plan, round: number, node: readonly string[]): Contestant[] {
+  // A port is not used twice: node-vsock keeps what it listens on.
+  const port = String(FIRST_PORT + round);
+  const sizes = [bytes, trips].map(String);
+  const two = (name: string, [server, client]: readonly [readonly string[], readonly string[]]): Contestant => ({
+    group: "vsock",
+    name,
+    servers: [{ command: server, says: "ready" }],
+    client,
+  });
+  const inNode = (name: string, kind: string): Contestant =>
+    two(name, [
+      [...node, "server", kind, port, ...sizes],
+      [...node, "client", kind, port, ...sizes],
+    ]);
+  const both = [...node, "both", "cloister", port, ...sizes];
+  return [
+    two("plain C", [
+      [PLAIN, "server", port],
+      [PLAIN, "client", port, ...sizes],
+    ]),
+    inNode("cloister", "cloister"),
+    { group: "vsock", name: "cloister, both ends in one process", servers: [], client: both },
     ...(hasNodeVsock
-      ? [two("node-vsock, raw", "node-vsock-raw"), two("node-vsock, our driver for it", "node-vsock-driver")]
+      ? [inNode("node-vsock, raw", "node-vsock-raw"), inNode("node-vsock, our driver for it", "node-vsock-driver")]
       : []),
-    { name: "plain C, /dev/nsm", client: [PLAIN, "nsm", ...requestsInHex(), String(calls)] },
-    { name: "cloister, /dev/nsm", client: [...node, "nsm", String(calls)] },
   ];
 }
 
@@ -71,8 +86,7 @@ function describeClock(): string {
 async function runAll(plan: Plan): Promise<void> {
   process.stdout.write(clockLine(describeClock()));
   for (let round = 0; round < plan.rounds; round++) {
-    // A port is not used twice: node-vsock keeps what it listens on.
-    const all = contestants(plan, 20_000 + round);
+    const all = contestants(plan, round);
     for (let i = 0; i < all.length; i++) {
       const contestant = all[(round + i) % all.length];
       if (contestant) process.stdout.write(sampleLine({ round, ...(await runOne(contestant)) }));
@@ -81,56 +95,10 @@ async function runAll(plan: Plan): Promise<void> {
   }
 }
 
-async function runOne({ name, server, client }: Contestant): Promise<Omit<Sample, "round">> {
-  const children: ChildProcess[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${CONTESTANT_MS / 1000} s`)), CONTESTANT_MS);
-  });
-  const firstLine = (command: readonly string[]): Promise<string> => {
-    const [file = "", ...args] = command;
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
-    children.push(child);
-    return lineOf(child);
-  };
-  try {
-    if (server) await Promise.race([firstLine(server), late]);
-    const line = await Promise.race([firstLine(client), late]);
-    return { contestant: name, figures: JSON.parse(line) as Record<string, number> };
-  } catch (error) {
-    return { contestant: name, failure: (error as Error).message.slice(0, 200) };
-  } finally {
-    clearTimeout(timer);
-    await Promise.all(children.map(kill));
-  }
-}
-
-/** Its first line, or why there is none. */
-function lineOf(child: ChildProcess): Promise<string> {
-  let complaint = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    complaint = (complaint + text).slice(-4_000);
-  });
-  return new Promise((resolve, reject) => {
-    if (child.stdout) createInterface({ input: child.stdout }).once("line", resolve);
-    child.once("error", reject);
-    child.once("close", (code, signal) => {
-      const reason = complaint.split("\n").find((line) => /^(\w*Error\b|plain:)/.test(line)) ?? "";
-      reject(new Error(`it ended with ${signal ?? code} ${reason}`.trim()));
-    });
-  });
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await ended;
-}
-
 async function runRole(role: string, words: readonly string[]): Promise<void> {
   const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
   if (role === "nsm") return say(await measureNsm(Number(words[0])));
+  if (role === "egress") return runEgress(Number(words[0]));
   const kind = LINK_KINDS.find((each) => each === words[0]);
   if (!kind) throw new TypeError(`no such contestant: ${words[0]}`);
   const [port = 0, bytes = 0, trips = 0] = words.slice(1).map(Number);

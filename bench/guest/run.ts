@@ -1,10 +1,15 @@
 /**
- * vsock and `/dev/nsm` in an enclave that boots, our drivers beside plain C and beside node-vsock, in one run.
+ * vsock, `/dev/nsm` and the egress proxy in an enclave that boots, ours beside plain C, node-vsock, AWS's vsock-proxy and
+ * socat, in one run.
  *
  *   CLOISTER_EMULATOR=FOLDER node dist/bench/guest/run.js [--rounds 5] [--mib 32] [--trips 1000] [--calls 300]
+ *     [--requests 1000] [--only vsock|nsm|egress] [--vsock-proxy FILE]
+ *
+ * FILE is an executable of vsock-proxy, static or for this host's libraries; without it that row is left out. So is
+ * socat where this host has none.
  *
  * The guest runs the contestants in rounds, in an order that rotates, and tells of each on its console; here the tables
- * are made. A contestant that has no answer in 60 s, or none at all, is told by name. Exit code 1: the guest did not
+ * are made. A contestant that has no answer in 120 s, or none at all, is told by name. Exit code 1: the guest did not
  * come to its end, or a contestant of ours or the C program failed.
  *
  * @module
@@ -17,12 +22,13 @@ import { EmulatedInstance } from "../../mock/emulator/instance.ts";
 import { machine } from "../machine.ts";
 import { hasNodeVsock, writeGuestImage } from "./image.ts";
 import { watchStrangers } from "./others.ts";
-import { CONTESTANT_MS, type Plan, readClock, readSamples, roundPattern, type Sample } from "./samples.ts";
+import { findPeers } from "./peers.ts";
+import { GUEST_CID } from "./proxies.ts";
+import { CONTESTANT_MS, GROUPS, type Plan, readClock, readSamples, roundPattern, type Sample } from "./samples.ts";
 import { failures, tables } from "./table.ts";
 
-const CID = 4;
 const MIB = 1_048_576;
-const CONTESTANTS_MAX = 8;
+const CONTESTANTS_MAX = 12;
 
 const { values } = parseArgs({
   options: {
@@ -30,17 +36,26 @@ const { values } = parseArgs({
     mib: { type: "string", default: "32" },
     trips: { type: "string", default: "1000" },
     calls: { type: "string", default: "300" },
+    requests: { type: "string", default: "1000" },
+    only: { type: "string" },
+    "vsock-proxy": { type: "string" },
   },
 });
+const peers = findPeers(values["vsock-proxy"]);
+const groups = GROUPS.filter((group) => values.only === undefined || group === values.only);
+if (groups.length === 0) throw new RangeError(`--only is one of ${GROUPS.join(", ")}, not ${values.only}`);
 const plan: Plan = {
+  groups,
   rounds: count("rounds"),
   bytes: count("mib") * MIB,
   trips: count("trips"),
   calls: count("calls"),
   hasNodeVsock,
+  requests: count("requests"),
+  peers: peers.commands,
 };
 
-function count(name: keyof typeof values): number {
+function count(name: "rounds" | "mib" | "trips" | "calls" | "requests"): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value > 0) return value;
   throw new RangeError(`--${name} is a number of 1 or more, not ${values[name]}`);
@@ -60,9 +75,9 @@ async function runInGuest(emulatorFolder: string): Promise<Heard> {
   // Short: paths of Unix sockets have 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), "gb-"));
   try {
-    const eifPath = await writeGuestImage({ emulator, folder, argument: JSON.stringify(plan) });
-    await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [CID] });
-    const { guest } = await instance.bootEnclave({ eifPath, cid: CID, memoryMiB: 2048 });
+    const eifPath = await writeGuestImage({ emulator, folder, plan, files: peers.files });
+    await using instance = await EmulatedInstance.start({ files: emulator, folder, cids: [] });
+    const { guest } = await instance.bootEnclave({ eifPath, cid: GUEST_CID, memoryMiB: 2048 });
     const others: number[] = [];
     const heard = (): Heard => {
       const { console } = guest;
@@ -91,13 +106,15 @@ const { samples, clock, retries, others, failure } = await runInGuest(emulatorFo
 
 console.log(`${machine()}; guest: QEMU without hardware virtualisation, 2 processors, clock ${clock}`);
 console.log(
-  `${plan.rounds} rounds, ${plan.bytes / MIB} MiB, ${plan.trips} round trips, ${plan.calls} calls; median (least–most)\n`,
+  `${plan.rounds} rounds, ${plan.bytes / MIB} MiB, ${plan.trips} round trips, ${plan.calls} calls, ${plan.requests} requests; median (least–most)\n`,
 );
 console.log(tables(samples));
 const shares = others.map((share) => `${(100 * share).toFixed(0)} %`).join(", ");
 console.log(`boots repeated: ${retries}; other processes took of the host's cores, by round: ${shares}`);
+for (const name of peers.missing) console.log(`${name}: left out, not given or not installed`);
 if (!hasNodeVsock) console.log("node-vsock: left out, not installed in test/guest/peer");
 const told = failures(samples);
 for (const line of told) console.log(line);
 if (failure !== undefined) console.log(`the guest did not come to its end: ${failure}`);
-if (failure !== undefined || told.some((line) => !line.startsWith("node-vsock"))) process.exitCode = 1;
+const isOurs = (line: string): boolean => /^(cloister|plain C)/.test(line);
+if (failure !== undefined || told.some(isOurs)) process.exitCode = 1;

@@ -4,15 +4,29 @@
  * @module
  */
 
+export const GROUPS = ["vsock", "nsm", "egress"] as const;
+/** What is measured alike, and shown in one table. */
+export type Group = (typeof GROUPS)[number];
+
 export interface Plan {
+  readonly groups: readonly Group[];
   readonly rounds: number;
   readonly bytes: number;
   readonly trips: number;
   readonly calls: number;
   readonly hasNodeVsock: boolean;
+  readonly requests: number;
+  /** The other proxies in the image, each with how it is started. */
+  readonly peers: Peers;
+}
+
+export interface Peers {
+  readonly vsockProxy?: readonly string[];
+  readonly socat?: readonly string[];
 }
 
 export interface Sample {
+  readonly group: Group;
   readonly contestant: string;
   readonly round: number;
   /** By name; none where it failed. */
@@ -22,7 +36,7 @@ export interface Sample {
 }
 
 /** How long one contestant's processes may take in one round, in milliseconds. */
-export const CONTESTANT_MS = 60_000;
+export const CONTESTANT_MS = 120_000;
 
 const CLOCK = /^bench: clock: ([^\r\n]*)/m;
 const SAMPLE = /^bench: (\{.*\})\r?$/gm;

@@ -1,11 +1,13 @@
 /**
  * Makes tables of the samples: the median of the rounds with the smallest and the largest, and the median of the
- * rounds' own ratios to the same round's C program. A round in which either failed has no ratio.
+ * rounds' own ratios to the same round's C program or, of proxies, vsock-proxy. A round in which either failed has no
+ * ratio.
  *
  * @module
  */
 import { spread } from "../rounds.ts";
-import type { Sample } from "./samples.ts";
+import { CONNECTIONS, VSOCK_PROXY } from "./proxies.ts";
+import type { Group, Sample } from "./samples.ts";
 
 interface Column {
   readonly title: string;
@@ -16,13 +18,16 @@ interface Column {
 }
 
 interface Table {
+  readonly group: Group;
   readonly title: string;
+  /** What the ratios are to. Without it there are none. */
   readonly floor: string;
   readonly columns: readonly Column[];
 }
 
 const TABLES: readonly Table[] = [
   {
+    group: "vsock",
     title: "AF_VSOCK over CID 1, two processes unless it says otherwise",
     floor: "plain C",
     columns: [
@@ -32,6 +37,7 @@ const TABLES: readonly Table[] = [
     ],
   },
   {
+    group: "nsm",
     title: "/dev/nsm, one call at a time",
     floor: "plain C, /dev/nsm",
     columns: [
@@ -39,10 +45,24 @@ const TABLES: readonly Table[] = [
       { title: "DescribePCR, calls/s", figure: "describePcrPerSecond", digits: 0, ratio: "÷ C" },
     ],
   },
+  {
+    group: "egress",
+    title: "AF_VSOCK to TCP, 64 bytes there and back, requests/s",
+    floor: VSOCK_PROXY,
+    columns: [
+      { title: "1 connection", figure: "onePerSecond", digits: 0, ratio: "÷ vsock-proxy" },
+      { title: `${CONNECTIONS} connections`, figure: "manyPerSecond", digits: 0, ratio: "÷ vsock-proxy" },
+      { title: "of them answered", figure: "manyAnswered", digits: 0 },
+      { title: `${CONNECTIONS}, new for each`, figure: "renewedPerSecond", digits: 0, ratio: "÷ vsock-proxy" },
+    ],
+  },
 ];
 
 export function tables(samples: readonly Sample[]): string {
-  return TABLES.map((table) => oneTable(table, samples)).join("\n");
+  return TABLES.map((table) => ({ table, own: samples.filter(({ group }) => group === table.group) }))
+    .filter(({ own }) => own.length > 0)
+    .map(({ table, own }) => oneTable(table, own))
+    .join("\n");
 }
 
 /** A line for each contestant that failed, with how often and why at first. */
@@ -60,9 +80,9 @@ function namesOf(samples: readonly Sample[]): string[] {
 }
 
 function oneTable({ title, floor, columns }: Table, samples: readonly Sample[]): string {
-  const isNsm = (name: string): boolean => name.endsWith("/dev/nsm");
-  const names = namesOf(samples).filter((name) => isNsm(name) === isNsm(floor));
-  const rows = [floor, ...names.filter((name) => name !== floor).sort()].map((name) =>
+  const names = namesOf(samples);
+  const named = [...names.filter((name) => name === floor), ...names.filter((name) => name !== floor).sort()];
+  const rows = named.map((name) =>
     columns.flatMap(({ figure, digits, ratio }) => {
       const own = figuresOf(samples, name, figure);
       const of = figuresOf(samples, floor, figure);
@@ -71,7 +91,6 @@ function oneTable({ title, floor, columns }: Table, samples: readonly Sample[]):
     }),
   );
   const heads = columns.flatMap((column) => [column.title, ...(column.ratio === undefined ? [] : [column.ratio])]);
-  const named = [floor, ...names.filter((name) => name !== floor).sort()];
   return [
     `| ${[title, ...heads].join(" | ")} |`,
     `|${"---|".repeat(heads.length + 1)}`,

@@ -194,7 +194,8 @@ const left = descriptors(ours.program.child) - baseline;
 const { open: sockets } = await upstream.ask<State>();
 const middle = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-const third = Math.floor(memory.length / 3);
+// Of a soak of seconds there are no thirds to compare.
+const third = Math.max(1, Math.floor(memory.length / 3));
 const growthMiB = middle(memory.slice(-third)) - middle(memory.slice(third, 2 * third));
 const report = {
   ...{ minutes: Number(minutes), seed: Number(seed), ...counts, descriptorsLeft: left, upstreamSocketsLeft: sockets },

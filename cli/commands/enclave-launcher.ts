@@ -6,6 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { MockRoot } from "../../mock/nsm/pki.ts";
 import type { EnclaveDescription, Launcher, Platform } from "../../shared/launcher.ts";
 import { addressOf, formatAddress } from "../../shared/transport/address.ts";
 import { APP_PORT } from "../../shared/transport/ports.ts";
@@ -36,27 +37,37 @@ export function readEnclaveArguments(
   return undefined;
 }
 
-/** Loads what the platform needs, and no more. `emulator` is the folder with QEMU; default what `make emulator` left. */
-export async function launcherFor(platform: Platform, { tell, emulator }: LauncherSettings): Promise<Launcher> {
+/** Loads what the platform needs, and no more. */
+export async function launcherFor(
+  platform: Platform,
+  { tell, emulator, meet, root }: LauncherSettings,
+): Promise<Launcher> {
   if (platform === "nitro") {
     const { createNitroLauncher } = await import("../../parent/launcher/nitro.ts");
     return createNitroLauncher({ env: { PATH: process.env["PATH"] ?? "", HOME: homedir() } });
   }
   tell(MOCK_BANNER);
   const stateFolder = stateFolderOf(platform);
-  if (platform === "mock") return (await import("../../mock/launcher/mock.ts")).createMockLauncher({ stateFolder });
+  if (platform === "mock")
+    return (await import("../../mock/launcher/mock.ts")).createMockLauncher({ stateFolder, root });
   const { createEmulatedLauncher } = await import("../../mock/launcher/emulated.ts");
   const { emulatedCommands } = await import("./enclave-emulated.ts");
-  return createEmulatedLauncher({ stateFolder, commands: emulatedCommands(emulator ?? (await builtEmulator())) });
+  const commands = emulatedCommands({ emulator: emulator ?? (await builtEmulator()), meet, root });
+  return createEmulatedLauncher({ stateFolder, commands });
 }
 
 export interface LauncherSettings {
   readonly tell: Terminal["tell"];
+  /** The folder with QEMU. Default: what `make emulator` left. */
   readonly emulator?: string;
+  /** Of an emulated enclave: where it finds its parent (`EmulatedSettings`). */
+  readonly meet?: string;
+  /** Of an emulated or mock enclave: the root of its documents. */
+  readonly root?: MockRoot | undefined;
 }
 
 /** What `make emulator` left. */
-async function builtEmulator(): Promise<string | undefined> {
+export async function builtEmulator(): Promise<string | undefined> {
   const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   try {
     return (await readFile(join(cache, "cloister", "emulator-current"), "utf8")).trim();

@@ -3,26 +3,26 @@
  *
  * @module
  */
-import { fromFile } from "../../parent/config/credentials-file.ts";
-import type { CredentialsConfig, EgressConfig, ParentConfig } from "../../parent/config/parent-config.ts";
-import type { ProvideCredentials } from "../../parent/credentials/container-credentials.ts";
-import { fromInstanceRole } from "../../parent/credentials/instance-role.ts";
+import { readOwnFile } from "../../parent/config/file.ts";
+import type { CredentialsConfig, ParentConfig } from "../../parent/config/parent-config.ts";
 import { refreshing } from "../../parent/credentials/refreshing.ts";
-import { createResolver } from "../../parent/egress/resolver.ts";
+import { type WatchedCredentials, watchCredentials } from "../../parent/credentials/watched.ts";
 import type { Supervisor, SupervisorEvent } from "../../parent/launcher/supervision.ts";
 import type { LogDestination } from "../../parent/observability/delivery.ts";
 import { type HealthReport, type HealthServer, startHealth } from "../../parent/observability/health.ts";
+import { limitEvents } from "../../parent/observability/limit-events.ts";
 import type { ParentFacts } from "../../parent/observability/metric-facts.ts";
 import { createMetrics, type Metrics } from "../../parent/observability/metrics.ts";
-import type { ParentEvent } from "../../parent/observability/observe.ts";
-import { type EgressPart, type Services, startServices } from "../../parent/services.ts";
+import type { ParentEvent, ParentLog } from "../../parent/observability/observe.ts";
+import { type CredentialsPart, type Services, startServices } from "../../parent/services.ts";
 import type { EnclaveDescription } from "../../shared/launcher.ts";
-import { type Address, addressOf, type Peer } from "../../shared/transport/address.ts";
+import { type Address, addressOf } from "../../shared/transport/address.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
-import { createTransport, VSOCK_CID_ANY } from "../../transport/index.ts";
+import { createTransport } from "../../transport/index.ts";
 import type { Terminal } from "../terminal.ts";
-import { openParentFolder, superviseEnclave } from "./parent-enclave.ts";
+import { superviseEnclave } from "./parent-enclave.ts";
 import { openLogs } from "./parent-logs.ts";
+import { egressPart, meetingPoint, sourceOf } from "./parent-parts.ts";
 
 export interface AssemblySettings {
   readonly tell: Terminal["tell"];
@@ -35,9 +35,11 @@ export interface AssemblySettings {
 export class Assembly {
   readonly #config: ParentConfig;
   readonly #settings: AssemblySettings;
+  readonly #tell: ParentLog;
   readonly #transport: Transport;
   #metrics: Metrics | undefined;
   #logs: LogDestination | undefined;
+  #credentials: WatchedCredentials | undefined;
   #services: Services | undefined;
   #health: HealthServer | undefined;
   #supervisor: Supervisor | undefined;
@@ -49,6 +51,7 @@ export class Assembly {
     const { transport = createTransport({ dangerouslyAllowNonLoopback: true }) } = settings;
     this.#config = config;
     this.#settings = settings;
+    this.#tell = limitEvents((event) => settings.tell(JSON.stringify(event)));
     this.#transport = transport;
     this.#extraTargets = config.ingress?.targets ?? [];
     const { enclave } = config;
@@ -68,7 +71,7 @@ export class Assembly {
   }
 
   async #start(): Promise<void> {
-    const { enclave, logs, egress, credentials, ingress, metrics } = this.#config;
+    const { enclave, logs, egress, credentials, configuration, ingress, metrics } = this.#config;
     this.#metrics = await createMetrics();
     this.#logs = logs && (await openLogs(logs));
     const { listen, allowedCids } = await meetingPoint(enclave);
@@ -76,7 +79,8 @@ export class Assembly {
       ...{ transport: this.#transport, at: (port) => addressOf(listen, port), allowedCids },
       log: (event) => this.#note(event),
       egress: egress && egressPart(egress),
-      credentials: credentials && { provide: provider(credentials), http: credentials.http },
+      credentials: credentials && this.#credentialsPart(credentials),
+      configuration: configuration ? Buffer.from(await readOwnFile(configuration.file)) : "none",
       logSink: this.#logs && ((record) => this.#logs?.write(record)),
       ingress: ingress && {
         ...{ listen: ingress.listen, targets: this.#targets(), balance: ingress.balance, limits: ingress.limits },
@@ -93,9 +97,10 @@ export class Assembly {
       this.#supervisor = await superviseEnclave(enclave, {
         ...{ transport: this.#transport, ...this.#settings },
         onUp: ({ peer }: EnclaveDescription) => this.#setEnclave([addressOf(peer, enclave.port)]),
-        onDown: ({ cid }: EnclaveDescription) => {
+        onDown: ({ cid, peer }: EnclaveDescription) => {
+          this.#services?.ingress?.disconnect(addressOf(peer, enclave.port));
           this.#setEnclave([]);
-          this.#services?.disconnect(cid);
+          this.#services?.disconnect(peer.kind === "vsock" ? cid : undefined);
         },
         log: (event: SupervisorEvent) => this.#settings.tell(JSON.stringify({ service: "launcher", ...event })),
       });
@@ -110,17 +115,38 @@ export class Assembly {
 
   /** Puts into force what may change while it runs. What may not has been refused by then (`parent-reload.ts`). */
   update({ egress, ingress }: ParentConfig): void {
-    if (egress) this.#services?.update({ allowlist: egress.allowlist, hosts: egress.hosts });
-    this.#extraTargets = ingress?.targets ?? [];
-    this.#services?.ingress?.setTargets(this.#targets());
+    const before = this.#targets();
+    const extra = ingress?.targets ?? [];
+    const door = this.#services?.ingress;
+    door?.setTargets([...this.#enclaveTargets, ...extra]);
+    try {
+      if (egress) this.#services?.update({ allowlist: egress.allowlist, hosts: egress.hosts });
+    } catch (error) {
+      door?.setTargets(before);
+      throw error;
+    }
+    this.#extraTargets = extra;
+  }
+
+  /** Counts what a reload came to. */
+  noteReload(code: string | undefined): void {
+    this.#metrics?.log({ service: "parent", event: "reloaded", ...(code !== undefined && { code }) });
   }
 
   health(): HealthReport {
     const state = this.#supervisor?.state().kind ?? "attached";
-    const ready = !this.#isDraining && (state === "up" || state === "attached");
+    const { healthyEnclaves } = this.#healthyEnclaves();
+    const isServed = state === "up" || (state === "attached" && healthyEnclaves !== 0);
+    const ready = !this.#isDraining && isServed && this.#hasCredentials();
     // A supervisor that gave up does nothing more: whoever watches may start the process anew.
     const live = state !== "failed" && state !== "refused";
     return { live, ready, facts: { enclave: state, draining: this.#isDraining, ...this.#healthyEnclaves() } };
+  }
+
+  /** Whether those that were given last still serve, or none were asked for yet. */
+  #hasCredentials(): boolean {
+    const { isWell = true, expireAtMs = 0 } = this.#credentials?.facts() ?? {};
+    return isWell || expireAtMs > Date.now();
   }
 
   async drain(deadlineMs: number): Promise<{ readonly forced: number }> {
@@ -131,10 +157,14 @@ export class Assembly {
   async close(): Promise<void> {
     const { enclave } = this.#config;
     const keeps = enclave.kind === "run" && enclave.onExit === "keep";
-    await this.#services?.close();
-    await (keeps ? this.#supervisor?.release() : this.#supervisor?.stop());
-    await this.#health?.close();
-    await this.#logs?.close();
+    // The clients' door first; the enclave's last lines still find the log. What does not end keeps nothing else.
+    await endInTurn([
+      () => this.#services?.ingress?.close(),
+      () => (keeps ? this.#supervisor?.release() : this.#supervisor?.stop()),
+      () => this.#services?.close(),
+      () => this.#health?.close(),
+      () => this.#logs?.close(),
+    ]);
   }
 
   #targets(): readonly Address[] {
@@ -150,7 +180,7 @@ export class Assembly {
     this.#metrics?.log(event);
     // Nobody reached the enclave: it may be gone, and the next look would come a second later.
     if (event.service === "ingress" && event.event === "failed") this.#supervisor?.look();
-    this.#settings.tell(JSON.stringify(event));
+    this.#tell(event);
   }
 
   #healthyEnclaves(): { healthyEnclaves?: number } {
@@ -158,9 +188,16 @@ export class Assembly {
     return targets ? { healthyEnclaves: targets.filter(({ healthy }) => healthy).length } : {};
   }
 
+  #credentialsPart(credentials: CredentialsConfig): CredentialsPart {
+    const watched = watchCredentials(sourceOf(credentials));
+    this.#credentials = watched;
+    const provide = credentials.source === "file" ? watched.provide : refreshing(watched.provide);
+    return { provide, http: credentials.http };
+  }
+
   #watch(metrics: Metrics): void {
     const services = this.#services;
-    for (const name of ["egress", "credentials", "log", "ingress"] as const) {
+    for (const name of ["egress", "credentials", "configuration", "log", "ingress"] as const) {
       const first = services?.stats()[name];
       if (first) metrics.watch(name, () => services?.stats()[name] ?? first);
     }
@@ -178,37 +215,16 @@ export class Assembly {
       ...(supervisor && {
         enclave: { up: supervisor.state().kind === "up", restarts: Math.max(0, supervisor.starts() - 1) },
       }),
+      ...(this.#credentials && { credentials: this.#credentials.facts() }),
       ...(records && { log: { accepted: records.accepted, dropped: { ...records.dropped, ...delivered } } }),
       ...(targets && { ingress: { healthy, unhealthy: targets.length - healthy } }),
     };
   }
 }
 
-interface MeetingPoint {
-  readonly listen: Peer;
-  readonly allowedCids: readonly number[] | undefined;
-}
-
-/** Where the enclave finds its parent, and who else is not let in. */
-async function meetingPoint(enclave: ParentConfig["enclave"]): Promise<MeetingPoint> {
-  if (enclave.kind === "attach" && enclave.peer.kind !== "vsock")
-    return { listen: enclave.peer, allowedCids: undefined };
-  if (enclave.kind === "run" && enclave.platform === "mock") {
-    return { listen: { kind: "unix", folder: await openParentFolder(enclave.cid) }, allowedCids: undefined };
-  }
-  const cid = enclave.kind === "run" ? enclave.cid : enclave.peer.kind === "vsock" ? enclave.peer.cid : 0;
-  return { listen: { kind: "vsock", cid: VSOCK_CID_ANY }, allowedCids: [cid] };
-}
-
-function egressPart({ allowlist, hosts, connect, ports, resolver, sniPolicy, limits }: EgressConfig): EgressPart {
-  const resolve =
-    typeof resolver === "object" ? createResolver({ servers: resolver.servers }) : createResolver({ source: resolver });
-  const doors = ports.map(({ port, target }) => ({ kind: "port", port, target }) as const);
-  const all = connect === "off" ? doors : [{ kind: "connect", port: connect } as const, ...doors];
-  return { rules: { allowlist, hosts }, doors: all, resolve, sniPolicy, limits };
-}
-
-function provider(credentials: CredentialsConfig): ProvideCredentials {
-  if (credentials.source === "file") return fromFile(credentials.file);
-  return refreshing(fromInstanceRole(credentials.role === undefined ? {} : { role: credentials.role }));
+/** Does all of it, one after the other. @throws what the first that failed threw */
+async function endInTurn(ends: readonly (() => Promise<unknown> | undefined)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const end of ends) await Promise.resolve(end()).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }

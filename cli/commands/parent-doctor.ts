@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { constants } from "node:fs";
 import { access } from "node:fs/promises";
-import { join } from "node:path";
-import type { ParentConfig } from "../../parent/config/parent-config.ts";
+import { inspectEifFile } from "../../image/file.ts";
+import type { ParentConfig, RunEnclave } from "../../parent/config/parent-config.ts";
 import { readParentConfig } from "../../parent/config/read.ts";
 import { examineHost } from "../../parent/doctor/doctor.ts";
-import { type Finding, type Host, hostFiles } from "../../parent/doctor/finding.ts";
+import { type Finding, type Host, hostFiles, type ImageNeed, type Wanted } from "../../parent/doctor/finding.ts";
 import { EXIT_CODES, isToolkitError } from "../../shared/errors/index.ts";
+import { imageFactsOf } from "../../shared/image-facts.ts";
+import { minimumMemoryMiB } from "../../shared/launcher.ts";
 import { loadNative } from "../../transport/native.ts";
 import { readArguments } from "../arguments.ts";
 import type { Style, Terminal } from "../terminal.ts";
@@ -41,11 +42,12 @@ export async function parentDoctor(args: readonly string[], { print, paint }: Te
   const { config: path, platform = "nitro", root = "/" } = values;
   const config = typeof path === "string" ? await readParentConfig(path) : undefined;
   const host: Host = {
-    ...hostFiles({ root: String(root), access: (file) => mayUse(file) }),
+    ...hostFiles({ root: String(root), access: mayUse }),
     platform: config?.enclave.platform ?? readPlatform(platform, DOCTOR_USAGE),
     nodeVersion: process.version,
     nativeFault,
-    ...(config && { wanted: wantedBy(config) }),
+    searchPath: process.env["PATH"] ?? "",
+    ...(config && { wanted: await wantedBy(config) }),
   };
   const diagnosis = await examineHost(host);
   if (values["json"]) print(JSON.stringify(diagnosis));
@@ -58,17 +60,26 @@ export async function parentDoctor(args: readonly string[], { print, paint }: Te
   return diagnosis.verdict === "fail" ? EXIT_CODES["host lacks"] : 0;
 }
 
-function wantedBy({ enclave, egress, ingress }: ParentConfig): NonNullable<Host["wanted"]> {
+async function wantedBy({ enclave, egress, ingress }: ParentConfig): Promise<Wanted> {
   const doors = egress ? egress.ports.length + (egress.connect === "off" ? 0 : 1) : 0;
   const out = doors * (egress?.limits.maxConnections ?? 1_024);
   const connections = out + (ingress ? (ingress.limits.maxConnections ?? 1_024) : 0);
-  if (enclave.kind === "attach") return { connections };
+  if (enclave.kind === "attach") return { kind: "attach", connections };
   const { cpus, memoryMiB } = enclave;
-  return { connections, cpus, ...(memoryMiB !== undefined && { memoryMiB }) };
+  return { kind: "run", cpus, memoryMiB, image: await needOf(enclave), connections };
 }
 
-async function mayUse(path: string): Promise<boolean> {
-  return access(join(path), constants.R_OK | constants.W_OK).then(
+async function needOf({ image }: RunEnclave): Promise<ImageNeed> {
+  try {
+    return { kind: "known", minimumMiB: minimumMemoryMiB(imageFactsOf(await inspectEifFile(image))) };
+  } catch (error) {
+    if (!isToolkitError(error)) throw error;
+    return { kind: "unknown", code: error.code };
+  }
+}
+
+async function mayUse(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
     () => true,
     () => false,
   );

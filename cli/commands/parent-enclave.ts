@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { lstat, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inspectEifFile } from "../../image/file.ts";
-import { buildAppImage } from "../../image/index.ts";
 import { STATE_FILES } from "../../mock/launcher/state-files.ts";
 import { openStateFolder } from "../../mock/launcher/state-folder.ts";
 import { readOwnFile } from "../../parent/config/file.ts";
@@ -22,6 +21,7 @@ import type { Transport } from "../../shared/transport/transport.ts";
 import { createUnixTransport } from "../../transport/unix.ts";
 import type { Terminal } from "../terminal.ts";
 import { launcherFor, stateFolderOf } from "./enclave-launcher.ts";
+import { readMockRoot } from "./mock-root.ts";
 
 /** The context id of the parent. */
 const PARENT_CID = "3";
@@ -34,16 +34,18 @@ export interface SupervisionSettings extends Pick<SupervisorOptions, "onUp" | "o
 
 /** Keeps the enclave running once it is started. */
 export async function superviseEnclave(enclave: RunEnclave, settings: SupervisionSettings): Promise<Supervisor> {
-  const { platform, image, measurements, cpus, memoryMiB, cid, port, maxFailures } = enclave;
+  const { platform, image, measurements, mockRoot, cpus, memoryMiB, cid, port, maxFailures } = enclave;
   const { transport, tell, emulator, ...hooks } = settings;
-  const launcher = await launcherFor(platform, { tell, ...(emulator !== undefined && { emulator }) });
+  const meet = platform === "emulated" && { meet: await emulatedMeetingPoint(cid) };
+  const root = mockRoot === undefined ? undefined : await readMockRoot(mockRoot);
+  const launcher = await launcherFor(platform, { tell, root, ...(emulator !== undefined && { emulator }), ...meet });
   if (measurements === undefined) tell(`no measurements: whatever lies at ${image} is started`);
   return createSupervisor({
     launcher: platform === "mock" ? findingItsParent(launcher, cid) : launcher,
     launch: { eifPath: image, cpuCount: cpus, cid, debug: false, ...(memoryMiB !== undefined && { memoryMiB }) },
     inspect: inspectEifFile,
     expected: measurements === undefined ? "unchecked" : await readExpected(measurements),
-    record: createEnclaveRecord({ folder: stateFolderOf("parent"), name: `cid-${cid}` }),
+    record: createEnclaveRecord({ folder: stateFolderOf("parent"), name: `${platform}-cid-${cid}` }),
     ready: whenConnectable({ transport, port }),
     backoff: { maxFailures },
     ...hooks,
@@ -51,14 +53,17 @@ export async function superviseEnclave(enclave: RunEnclave, settings: Supervisio
 }
 
 async function readExpected(path: string): Promise<ExpectedImage> {
+  return expectedImageFromJson(await readOwnJson(path));
+}
+
+/** What the parser says of a file that is no JSON would repeat what stands there. */
+async function readOwnJson(path: string): Promise<unknown> {
   const text = await readOwnFile(path);
-  let json: unknown;
   try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not JSON" }, { cause });
+    return JSON.parse(text);
+  } catch {
+    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not JSON" });
   }
-  return expectedImageFromJson(json);
 }
 
 /** Where the parent of a mock enclave listens, a socket a port: beside the launcher's state, which comes and goes. */
@@ -67,6 +72,14 @@ export async function openParentFolder(cid: number): Promise<string> {
   const folder = join(stateFolderOf("parent"), String(cid));
   await openStateFolder(folder);
   return folder;
+}
+
+/**
+ * Where an emulated enclave and its parent meet, by the convention of hybrid vsock (`transport/hybrid.ts`): the same for
+ * each that is started, so that the parent listens before the first and goes on after the last.
+ */
+export async function emulatedMeetingPoint(cid: number): Promise<string> {
+  return join(await openParentFolder(cid), "vsock");
 }
 
 /** In mock mode context id 3 is a folder among the launcher's files; it leads to the parent's own. */
@@ -108,15 +121,4 @@ async function isListenedIn(folder: string): Promise<boolean> {
     if (socket) return true;
   }
   return false;
-}
-
-/** Builds a mock image of an application's folder, so that there is something to run. */
-export async function buildMockImage(app: string, output: string): Promise<void> {
-  const files = new Map<string, Uint8Array>();
-  for (const name of await readdir(app, { recursive: true })) {
-    const path = join(app, name);
-    if ((await lstat(path)).isFile()) files.set(name, new Uint8Array(await readFile(path)));
-  }
-  const { eif } = await buildAppImage({ files, platform: "mock" });
-  await writeFile(output, eif);
 }

@@ -22,6 +22,7 @@ import { canonicalHost } from "../../shared/transport/target.ts";
 import { createTransport, createVsockTransport, VSOCK_CID_ANY } from "../../transport/index.ts";
 import { type Arguments, readArguments } from "../arguments.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
+import { version } from "../version.ts";
 import { notifyFromEnvironment } from "./parent-notify.ts";
 
 const PROXY_USAGE = `usage: cloister vsock-proxy [options] LOCAL_PORT REMOTE_ADDR REMOTE_PORT
@@ -48,6 +49,7 @@ const OPTIONS = {
   num_workers: { type: "string", short: "w" },
   config: string,
   help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
   "allow-cid": string,
   "max-connections": string,
   "system-resolver": { type: "boolean" },
@@ -63,7 +65,14 @@ export async function vsockProxy(args: readonly string[], { print, tell }: Termi
     print(PROXY_USAGE);
     return 0;
   }
+  if (values["version"]) {
+    print(`cloister vsock-proxy ${await version()}`);
+    return 0;
+  }
   const { target, limits, resolve, address, port, config, cids } = readProxy(values, positionals);
+  // Until it listens a hangup has nothing to reload; by default it would end the process.
+  const ignore = (): void => undefined;
+  process.on("SIGHUP", ignore);
   const services = await startServices({
     transport: createTransport({ vsock: createVsockTransport({ allowedCids: cids ?? "any" }) }),
     at: () => address,
@@ -81,6 +90,7 @@ export async function vsockProxy(args: readonly string[], { print, tell }: Termi
     notify: notifyFromEnvironment(tell),
     log: (event) => tell(JSON.stringify({ service: "parent", ...event })),
   });
+  process.off("SIGHUP", ignore);
   return 0;
 }
 

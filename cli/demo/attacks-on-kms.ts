@@ -5,7 +5,7 @@
  * @module
  */
 import { generateKeyPairSync } from "node:crypto";
-import { kmsFailure } from "../../enclave/kms/client.ts";
+import { kmsFailure } from "../../enclave/kms/failures.ts";
 import { measureEifFile } from "../../image/index.ts";
 import { createMockNsm } from "../../mock/index.ts";
 import { decodeAttestationUnverified } from "../../shared/attestation/inspect.ts";

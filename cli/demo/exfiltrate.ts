@@ -5,21 +5,13 @@
  *
  * @module
  */
-import { connectThroughParent } from "../../enclave/egress/index.ts";
-import { serveHttp } from "../../enclave/http.ts";
-import type { Platform } from "../../enclave/platform.ts";
-import { addressOf } from "../../shared/transport/address.ts";
-import { APP_PORT } from "../../shared/transport/ports.ts";
-import { createTransport } from "../../transport/index.ts";
+import { defineEnclave, type EnclaveApp } from "../../enclave/app/define.ts";
 
-export { openNsmSocket } from "../../enclave/nsm/socket.ts";
-
-export async function main({ parent, self }: Platform): Promise<void> {
-  const transport = createTransport();
-  const handler = async (): Promise<Response> => {
-    const socket = await connectThroughParent({ transport, parent, host: "collector.example", port: 443 });
+export const enclave: EnclaveApp = defineEnclave({
+  tls: "off",
+  async fetch(_, env) {
+    const socket = await env.connect("collector.example", 443);
     socket.destroy();
     return Response.json({ reached: true });
-  };
-  await serveHttp({ transport, address: addressOf(self, APP_PORT), handler, onInternalError: () => undefined });
-}
+  },
+});

@@ -28,6 +28,8 @@ export interface EgressAgentOptions {
   readonly timeoutMs?: number;
   /** How many connections a host and port. Default 64. */
   readonly maxSockets?: number;
+  /** Asked before each new connection; what it throws refuses it. For an enclave whose clock can not be trusted. */
+  readonly permit?: () => void;
 }
 
 /**
@@ -63,15 +65,18 @@ class EgressAgent extends Agent {
   readonly #transport: Transport;
   readonly #parent: Peer;
   readonly #timeoutMs: number;
+  readonly #permit: () => void;
   readonly #context: SecureContext;
   /** Connections under way. */
   readonly #opening = new Set<AbortController>();
 
-  constructor({ transport, parent, tlsRoots, timeoutMs = 10_000, maxSockets = 64 }: EgressAgentOptions) {
+  constructor(options: EgressAgentOptions) {
+    const { transport, parent, tlsRoots, timeoutMs = 10_000, maxSockets = 64, permit = () => {} } = options;
     super({ keepAlive: true, maxSockets });
     this.#transport = transport;
     this.#parent = parent;
     this.#timeoutMs = timeoutMs;
+    this.#permit = permit;
     this.#context = createSecureContext({ ca: readRoots(tlsRoots), minVersion: "TLSv1.2" });
   }
 
@@ -87,6 +92,7 @@ class EgressAgent extends Agent {
   }
 
   async #open(text: string, port: number): Promise<TLSSocket> {
+    this.#permit();
     const host = canonicalHost(text);
     const timeoutMs = this.#timeoutMs;
     const attempt = new AbortController();

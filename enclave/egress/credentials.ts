@@ -178,5 +178,8 @@ function readCredentials(answer: Json, now: Date): AwsCredentials {
   const credentials = { accessKeyId, secretAccessKey, sessionToken, expiration };
   // A client's configuration that is printed prints its credentials; these say only when they end.
   const shown = (): string => `[credentials until ${expiration.toISOString()}]`;
-  return Object.defineProperty(credentials, inspect.custom, { value: shown });
+  const toJSON = (): never => {
+    throw new TypeError("credentials are handed on field by field, not as a whole");
+  };
+  return Object.defineProperties(credentials, { [inspect.custom]: { value: shown }, toJSON: { value: toJSON } });
 }

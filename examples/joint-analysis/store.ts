@@ -4,40 +4,29 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { kmsFailure } from "../../enclave/kms/client.ts";
-import { type EncryptionContext, type KmsCalls, open } from "../../shared/envelope/sealed.ts";
+import type { EnclaveEnv } from "../../enclave/app/env.ts";
 import { ConfigError, DataError } from "../../shared/errors/index.ts";
 import type { Tables } from "./queries.ts";
 import { readFlights, readStrikes } from "./tables.ts";
 
 type TableName = keyof Tables;
 
-/** Which key opens a data set. Part of the image, and measured with it. */
-export interface DatasetConfig {
-  /** Full ARN of the owner's KMS key. */
-  readonly keyArn: string;
-  /** The encryption context that the message must carry. */
-  readonly context: EncryptionContext;
+/** Part of the image, and measured with it. */
+export interface JointAnalysisConfig {
+  /** Which key opens a data set, by its full ARN, and the encryption context that the message must carry. */
+  readonly datasets: Readonly<Record<TableName, { readonly keyArn: string; readonly context: Record<string, string> }>>;
 }
 
-export interface TableStoreOptions {
-  readonly datasets: Readonly<Record<TableName, DatasetConfig>>;
-  /** An attested KMS client for the region of a key. */
-  readonly kmsFor: (region: string) => KmsCalls;
-}
+/** What is needed of the enclave's environment. */
+type Env = Pick<EnclaveEnv<JointAnalysisConfig>, "config" | "open">;
 
 const READERS = { flights: readFlights, strikes: readStrikes } as const;
 
 export class TableStore {
-  readonly #options: TableStoreOptions;
   /** Names that are loaded or being loaded. */
   readonly #taken = new Set<TableName>();
   readonly #tables: { -readonly [Name in TableName]?: Tables[Name] } = {};
   readonly #digests = new Map<TableName, string>();
-
-  constructor(options: TableStoreOptions) {
-    this.#options = options;
-  }
 
   /** SHA-384 of each sealed message that was opened, hex: what an answer was computed from. */
   get inputs(): Readonly<Record<string, string>> {
@@ -59,7 +48,7 @@ export class TableStore {
    * @throws {KmsError} KMS did not release the key
    * @throws {ConfigError} not a data set of this enclave
    */
-  async load(name: string, message: Uint8Array): Promise<void> {
+  async load(name: string, message: Uint8Array, env: Env): Promise<void> {
     if (name !== "flights" && name !== "strikes") {
       const known = Object.keys(READERS);
       throw new ConfigError("ERR_CONFIG_FIELD_UNKNOWN", { field: "dataset", known });
@@ -67,25 +56,16 @@ export class TableStore {
     if (this.#taken.has(name)) throw new DataError("ERR_DATA_LOADED", { dataset: name });
     this.#taken.add(name);
     try {
-      const rows = await this.#open(name, message);
-      Object.assign(this.#tables, { [name]: rows });
+      const plaintext = await env.open(message, { ...env.config.datasets[name], dataset: name });
+      try {
+        Object.assign(this.#tables, { [name]: READERS[name](plaintext) });
+      } finally {
+        plaintext.fill(0);
+      }
       this.#digests.set(name, createHash("sha384").update(message).digest("hex"));
     } catch (error) {
       this.#taken.delete(name);
       throw error;
-    }
-  }
-
-  async #open(name: TableName, message: Uint8Array): Promise<Tables[TableName]> {
-    const { keyArn, context } = this.#options.datasets[name];
-    const kms = this.#options.kmsFor(keyArn.split(":")[3] ?? "");
-    const plaintext = await open(message, { kms, keyArn, context, dataset: name }).catch((error: unknown) => {
-      throw kmsFailure("Decrypt", error);
-    });
-    try {
-      return READERS[name](plaintext);
-    } finally {
-      plaintext.fill(0);
     }
   }
 }

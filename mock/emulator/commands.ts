@@ -33,7 +33,7 @@ export interface GuestSockets {
   readonly cid: number;
   /** The Unix socket between QEMU and the vsock process. */
   readonly device: string;
-  /** The Unix socket by which the host reaches the guest; what the guest dials at context id 2 port P is `<host>_P`. */
+  /** The Unix socket by which the host reaches the guest; what the guest dials at the host's port P is `<host>_P`. */
   readonly host: string;
 }
 
@@ -41,12 +41,17 @@ export function guestSockets(folder: string, cid: number): GuestSockets {
   return { cid, device: join(folder, `${cid}.dev`), host: join(folder, `${cid}.vsock`) };
 }
 
-export function vsockCommand({ folder }: EmulatorFiles, guests: readonly GuestSockets[]): Command {
+/** @param hostCid where the guests meet the host; default 2, where on EC2 nobody is */
+export function vsockCommand(
+  { folder }: EmulatorFiles,
+  { guests, hostCid }: { readonly guests: readonly GuestSockets[]; readonly hostCid?: number },
+): Command {
   const args = guests.flatMap(({ cid, device, host }) => [
     "--vm",
     `guest-cid=${cid},socket=${withoutComma(device)},uds-path=${withoutComma(host)}`,
   ]);
-  return { file: join(folder, "vhost-device-vsock"), args };
+  const host = hostCid === undefined ? [] : ["--host-cid", String(hostCid)];
+  return { file: join(folder, "vhost-device-vsock"), args: [...args, ...host] };
 }
 
 export interface EnclaveGuest {

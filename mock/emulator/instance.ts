@@ -91,7 +91,7 @@ export class EmulatedInstance implements AsyncDisposable {
     const issuing = { region, instanceId, now: () => new Date(), randomBytes: random };
     const pki = await createPki({ ...issuing, dangerouslyExportLeafKeys: true });
     const sockets = [PARENT_CID, ...cids].map((cid) => guestSockets(folder, cid));
-    const { file, args } = vsockCommand(files, sockets);
+    const { file, args } = vsockCommand(files, { guests: sockets });
     const instance = new EmulatedInstance(
       options,
       pki,

@@ -4,6 +4,8 @@
  * @module
  */
 import type { Launcher } from "../../shared/launcher.ts";
+import type { MockRoot } from "../nsm/pki.ts";
+import { rootToJson } from "../nsm/root-file.ts";
 import { KeptLauncher } from "./kept-launcher.ts";
 
 export interface MockLauncherOptions {
@@ -11,10 +13,14 @@ export interface MockLauncherOptions {
   readonly stateFolder: string;
   /** The module of the process that keeps the enclaves. Default: this package's. */
   readonly keeper?: URL;
+  /** The root of the enclaves' documents. Default: the keeper's own, which lasts as long as it keeps one. */
+  readonly root?: MockRoot | undefined;
 }
 
 const KEEPER = new URL(`./mock-keeper.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url);
 
-export function createMockLauncher({ stateFolder, keeper = KEEPER }: MockLauncherOptions): Launcher {
-  return new KeptLauncher({ platform: "mock", stateFolder, module: keeper });
+export function createMockLauncher({ stateFolder, keeper = KEEPER, root }: MockLauncherOptions): Launcher {
+  const extra = root === undefined ? null : { root: rootToJson(root) };
+  const prepare = async () => ({ extra, discard: async () => {} });
+  return new KeptLauncher({ platform: "mock", stateFolder, module: keeper, prepare });
 }

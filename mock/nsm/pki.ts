@@ -1,9 +1,9 @@
 /**
- * Issues certificates the way AWS does for Nitro Enclaves (`profile.ts`), under a root made for one run.
+ * Issues certificates the way AWS does for Nitro Enclaves (`profile.ts`), under a root made for one run or handed in.
  *
  * The names are AWS's, the keys are not: a verifier tells the two apart by the root's bytes, as it must. Private keys
- * can not be exported and never leave this folder, unless a leaf's is asked for by a long name. An authority is renewed when it would end before a new leaf;
- * the root stays.
+ * can not be exported and never leave this folder, unless a leaf's is asked for by a long name. An authority is renewed
+ * when it would end before a new leaf; the root stays.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
   KeyUsagesExtension,
   type Name,
   SubjectKeyIdentifierExtension,
-  type X509Certificate,
+  X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { concat, fromHex, toHex } from "../../shared/bytes.ts";
@@ -38,8 +38,18 @@ export interface PkiOptions {
   readonly instanceId: string;
   readonly now: () => Date;
   readonly randomBytes: (length: number) => Uint8Array;
+  /** Default: one that is made now and forgotten with this object. */
+  readonly root?: MockRoot | undefined;
   /** For a device that signs in another process (QEMU's): its key then leaves this one. Default false. */
   readonly dangerouslyExportLeafKeys?: boolean;
+}
+
+/** A root that outlives a run, so that an image can name it. Whoever has it can write any document. */
+export interface MockRoot {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  /** PKCS #8, P-384. */
+  readonly privateKey: Uint8Array;
 }
 
 /** A leaf certificate, the key it vouches for, and its issuers. */
@@ -69,7 +79,7 @@ interface Authority {
 
 export async function createPki(options: PkiOptions): Promise<MockPki> {
   const { region, instanceId, now, randomBytes, dangerouslyExportLeafKeys = false } = options;
-  const root = await createRoot(randomBytes);
+  const root = options.root ? await readRoot(options.root) : await createRoot(randomBytes);
   const authorities = new Authorities(root, levelsOf(region, instanceId), randomBytes);
   return {
     rootCertificate: der(root.certificate),
@@ -147,8 +157,26 @@ class Authorities {
   }
 }
 
-async function createRoot(randomBytes: (length: number) => Uint8Array): Promise<Authority> {
-  const keys = await generateKeys();
+/** Makes a root to keep. */
+export async function createMockRoot(randomBytes: (length: number) => Uint8Array): Promise<MockRoot> {
+  const { certificate, keys } = await createRoot(randomBytes, true);
+  const privateKey = new Uint8Array(await crypto.subtle.exportKey("pkcs8", keys.privateKey));
+  return { certificate: der(certificate), privateKey };
+}
+
+async function readRoot({ certificate, privateKey }: MockRoot): Promise<Authority> {
+  const root = new X509Certificate(Uint8Array.from(certificate));
+  return {
+    certificate: root,
+    keys: {
+      publicKey: await root.publicKey.export(CURVE, ["verify"]),
+      privateKey: await crypto.subtle.importKey("pkcs8", Uint8Array.from(privateKey), CURVE, false, ["sign"]),
+    },
+  };
+}
+
+async function createRoot(randomBytes: (length: number) => Uint8Array, exportable = false): Promise<Authority> {
+  const keys = await generateKeys(exportable);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(randomBytes),
     name: rootSubject(),

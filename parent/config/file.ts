@@ -13,7 +13,7 @@ import { codeOf } from "../observability/observe.ts";
 
 /** 10 000 allowlist entries of the longest names are less. */
 const BYTES_MAX = 4 * 1_048_576;
-const WRITABLE_BY_OTHERS = 0o002;
+const WRITABLE_BY_OTHERS = 0o022;
 const OPEN_TO_OTHERS = 0o077;
 
 export interface FileRules {
@@ -36,7 +36,7 @@ export async function readOwnFile(path: string, { isSecret = false }: FileRules 
     const stat = await file.stat();
     if (!stat.isFile()) throw refused("not a plain file");
     if (stat.uid !== 0 && stat.uid !== process.getuid?.()) throw refused("its owner is neither root nor this user");
-    if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw refused("anyone may write it: chmod o-w");
+    if ((stat.mode & WRITABLE_BY_OTHERS) !== 0) throw refused("others may write it: chmod go-w");
     if (isSecret && (stat.mode & OPEN_TO_OTHERS) !== 0) throw refused("others may read it: chmod 600");
     if (stat.size > BYTES_MAX) throw refused(`more than ${BYTES_MAX} bytes`);
     return decode(await readUpTo(file, BYTES_MAX), refused);

@@ -1,5 +1,5 @@
 /**
- * Checks a configuration against the words of JSON Schema that its schema has.
+ * Checks a configuration against the words of JSON Schema that its schema has, and says what its defaults make of it.
  *
  * A mistake is a `ConfigError` that names the field and says where it stands; a member that no schema names is one.
  * Values are told by type and size, never by content.
@@ -19,7 +19,7 @@ export interface ConfigSchema {
   readonly pattern?: string;
   readonly minimum?: number;
   readonly maximum?: number;
-  readonly default?: string | number | boolean;
+  readonly default?: string | number | boolean | Readonly<Record<string, never>>;
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly items?: ConfigSchema;
@@ -35,6 +35,16 @@ export type PlaceOf = (field: string) => string;
 /** @throws {ConfigError} `ERR_CONFIG_FIELD_MISSING`, `_INVALID`, `_UNKNOWN` */
 export function checkForm(schema: ConfigSchema, value: YamlValue, place: PlaceOf): void {
   new Checker(place).check(schema, value, "");
+}
+
+/** A value of this form, with the defaults of the members that are not there, and theirs. */
+export function withDefaults({ properties }: ConfigSchema, value: YamlValue): YamlValue {
+  if (properties === undefined || typeof value !== "object" || value === null || isList(value)) return value;
+  const members = Object.entries(properties).flatMap(([name, property]) => {
+    const member = value[name] ?? property.default;
+    return member === undefined ? [] : [[name, withDefaults(property, member)] as const];
+  });
+  return Object.fromEntries(members);
 }
 
 class Checker {

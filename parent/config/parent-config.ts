@@ -6,6 +6,7 @@
 import type { Platform } from "../../shared/launcher.ts";
 import type { Address, Peer } from "../../shared/transport/address.ts";
 import type { AllowlistEntry, HostMap } from "../egress/allowlist.ts";
+import type { PlaceOf } from "./form.ts";
 
 /** One that is run and kept running. */
 export interface RunEnclave {
@@ -14,6 +15,8 @@ export interface RunEnclave {
   readonly image: string;
   /** A JSON file of expected PCRs. */
   readonly measurements: string | undefined;
+  /** A file of the mock root that signs its documents. */
+  readonly mockRoot: string | undefined;
   readonly cpus: number;
   /** Default: what the image needs. */
   readonly memoryMiB: number | undefined;
@@ -95,9 +98,19 @@ export interface ParentConfig {
   readonly egress?: EgressConfig;
   readonly ingress?: IngressConfig;
   readonly credentials?: CredentialsConfig;
+  /** JSON that is handed to the enclave, which measures it. */
+  readonly configuration?: { readonly file: string };
   readonly logs?: LogsConfig;
   readonly metrics?: { readonly listen: Address };
   readonly limits: { readonly drainMs: number };
+  readonly written: WrittenConfig;
+}
+
+/** What the file says, for who compares two of them. */
+export interface WrittenConfig {
+  /** With the defaults in place, so that a default that is written is no other than one that is not. */
+  readonly file: ParentFile;
+  readonly place: PlaceOf;
 }
 
 /** As it is written, once its form has been checked. */
@@ -107,6 +120,7 @@ export interface ParentFile {
     readonly image?: string;
     readonly attach?: string;
     readonly measurements?: string;
+    readonly mockRoot?: string;
     readonly cpus?: number;
     readonly memoryMiB?: number;
     readonly cid?: number;
@@ -129,6 +143,7 @@ export interface ParentFile {
     readonly file?: string;
     readonly http?: { readonly port: number; readonly path?: string };
   };
+  readonly configuration?: { readonly file: string };
   readonly logs?: {
     readonly to: "stdout" | "file" | "cloudwatch";
     readonly file?: string;

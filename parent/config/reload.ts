@@ -4,24 +4,26 @@
  *   may change while it runs   egress.allowlist, egress.hosts, ingress.targets, limits.drainMs
  *   needs a start              everything else: which services there are, where they listen, who they serve
  *
- * A change that needs a start is refused whole, and named: half of a new configuration is nobody's.
+ * A change that needs a start is refused whole, and named as it is written, with its place in the new file: half of a
+ * new configuration is nobody's.
  *
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
 import { ConfigError } from "../../shared/errors/index.ts";
-import type { ParentConfig } from "./parent-config.ts";
+import type { ParentConfig, ParentFile } from "./parent-config.ts";
 
-/** @throws {ConfigError} names the first field that needs a start */
+/** @throws {ConfigError} names the first field that needs a start, and its place */
 export function checkReload(running: ParentConfig, next: ParentConfig): void {
-  const field = firstDifference(fixed(running), fixed(next), "");
+  const field = firstDifference(fixed(running.written.file), fixed(next.written.file), "");
   if (field === undefined) return;
-  const details = { field, expected: "as it was at the start", actual: "changed: it takes a restart" };
+  const at = next.written.place(field);
+  const details = { field, expected: "as it was at the start", actual: "changed: it takes a restart", at };
   throw new ConfigError("ERR_CONFIG_FIELD_INVALID", details);
 }
 
-/** A configuration without what may change. */
-function fixed({ egress, ingress, limits: _, ...rest }: ParentConfig): object {
+/** A file without what may change. */
+function fixed({ egress, ingress, limits: _, ...rest }: ParentFile): object {
   const { allowlist: _list, hosts: _hosts, ...door } = egress ?? {};
   const { targets: _targets, ...entrance } = ingress ?? {};
   return { ...rest, ...(egress && { egress: door }), ...(ingress && { ingress: entrance }) };

@@ -9,15 +9,11 @@
  * @module
  */
 import type { ConfigSchema } from "./form.ts";
-import { ms, object, text, whole } from "./schema-words.ts";
+import { LINE, limits, ms, object, text, whole } from "./schema-words.ts";
 
 const PORT = whole(1, 4_294_967_294, { description: "a vsock port" });
 const TARGET = text("host:port");
-const ADDRESS: ConfigSchema = {
-  type: "string",
-  description: "tcp://ADDRESS:PORT or unix:///PATH",
-  pattern: "^(tcp|unix)://.+$",
-};
+const LISTEN: ConfigSchema = { type: "string", pattern: `^(tcp://|unix:///)${LINE}$` };
 const CONNECTIONS = whole(1, 1_000_000, { default: 1_024, description: "how many at once" });
 
 const SNI: ConfigSchema = {
@@ -34,10 +30,13 @@ const ENCLAVE = object(
     attach: {
       type: "string",
       description: "an enclave that something else runs, instead of image: vsock://CID or unix:///FOLDER",
-      pattern: "^(vsock://[1-9][0-9]{0,9}|unix:///.+)$",
+      pattern: `^(vsock://[1-9][0-9]{0,9}|unix:///${LINE})$`,
     },
     measurements: text(
       "a JSON file of expected PCRs, as cloister eif measure --json prints; checked before each start",
+    ),
+    mockRoot: text(
+      "mock and emulated: the root that signs its documents, made by --build; default: one for each run, which no image can name",
     ),
     cpus: whole(1, 1_024, { default: 2 }),
     memoryMiB: whole(64, 0x7fff_ffff, { description: "in MiB, at least four times the image, which is the default" }),
@@ -115,7 +114,7 @@ const EGRESS = object(
               type: "array",
               minItems: 1,
               maxItems: 8,
-              items: text("an IP address"),
+              items: text("an IP address, ADDRESS:PORT or [ADDRESS]:PORT"),
               description: "DNS servers",
             },
           },
@@ -123,8 +122,7 @@ const EGRESS = object(
         ),
       ],
     },
-    limits: object(
-      [],
+    limits: limits(
       {
         headTimeoutMs: ms(5_000, "to the end of the request's head"),
         connectTimeoutMs: ms(5_000, "to resolve and connect"),
@@ -143,7 +141,7 @@ const EGRESS = object(
 const INGRESS = object(
   ["listen"],
   {
-    listen: { ...ADDRESS, description: "where clients connect: tcp://ADDRESS:PORT or unix:///PATH" },
+    listen: { ...LISTEN, description: "where clients connect: tcp://ADDRESS:PORT or unix:///PATH" },
     proxyProtocol: {
       type: "string",
       enum: ["off", "v2"],
@@ -154,7 +152,11 @@ const INGRESS = object(
       type: "array",
       description: "more enclaves behind the same door",
       maxItems: 64,
-      items: { type: "string", description: "vsock://CID:PORT or unix:///PATH", pattern: "^(vsock|unix)://.+$" },
+      items: {
+        type: "string",
+        description: "vsock://CID:PORT or unix:///PATH",
+        pattern: `^(vsock://|unix:///)${LINE}$`,
+      },
     },
     balance: {
       type: "string",
@@ -172,8 +174,7 @@ const INGRESS = object(
       },
       "whether an enclave takes connections",
     ),
-    limits: object(
-      [],
+    limits: limits(
       {
         connectTimeoutMs: ms(5_000, "to reach an enclave, all attempts together"),
         attemptTimeoutMs: ms(2_000, "for one attempt"),
@@ -227,13 +228,17 @@ export const PARENT_SCHEMA: ConfigSchema = {
       ingress: INGRESS,
       credentials: CREDENTIALS,
       logs: LOGS,
+      configuration: object(
+        ["file"],
+        { file: text("a JSON file, 64 KiB at most") },
+        "what the enclave is handed when it asks, measured into its PCR16; without this section it is told that there is nothing",
+      ),
       metrics: object(
         ["listen"],
-        { listen: { ...ADDRESS, description: "loopback tcp://127.0.0.1:PORT or unix:///PATH" } },
+        { listen: { ...LISTEN, description: "loopback tcp://127.0.0.1:PORT or unix:///PATH" } },
         "/metrics, /healthz and /readyz; without this section there are none",
       ),
-      limits: object(
-        [],
+      limits: limits(
         { drainMs: ms(30_000, "how long connections may take to end when the parent is told to stop") },
         "limits of the whole",
       ),

@@ -3,7 +3,7 @@
  *
  *   taken      one document of mappings, sequences, plain scalars of YAML 1.2's core schema
  *   refused    anchors and aliases, tags, merge keys, duplicate keys, keys that are no plain text, several documents,
- *              numbers that are not written in decimal (0443, 0x1bb, 1e3), nesting deeper than a configuration has
+ *              numbers that are not written in decimal (0443, 0x1bb, 1e3), more than 64 collections in each other
  *
  * What is refused is what two readers understand differently, or what makes much of little. The parser's own messages
  * can quote the file: only its code goes on.
@@ -12,7 +12,20 @@
  *
  * @module
  */
-import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from "yaml";
+import {
+  Composer,
+  CST,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+  type Scalar,
+  type YAMLMap,
+} from "yaml";
 import { ConfigError } from "../../shared/errors/index.ts";
 
 /** A mapping is an object without a prototype: `__proto__` is a name like others. */
@@ -30,9 +43,8 @@ export interface StrictYaml {
   place(field: string): string;
 }
 
-const DEPTH_MAX = 16;
-/** A parser of another's recursion: what nests deeper than a thousand is not shown to it. */
-const NESTING_MAX = 1_000;
+/** How many collections may be open at once. The package's functions call themselves for each, and a stack has an end. */
+const OPEN_MAX = 64;
 
 /**
  * @param path how the file is called in errors
@@ -41,23 +53,35 @@ const NESTING_MAX = 1_000;
 export function parseStrictYaml(text: string, { path }: { readonly path: string }): StrictYaml {
   const lines = new LineCounter();
   const reader = new Reader(path, lines);
-  refuseDeepNesting(text, reader);
-  const document = parseDocument(text, {
-    ...{ version: "1.2", schema: "core", strict: true, uniqueKeys: true, merge: false, keepSourceTokens: false },
+  // Its own look for keys that come twice compares each with each: the reader does it.
+  const composer = new Composer({
+    ...{ version: "1.2", schema: "core", strict: true, uniqueKeys: false, merge: false, keepSourceTokens: false },
     ...{ prettyErrors: false, lineCounter: lines, logLevel: "error" },
   });
-  const [fault] = [...document.errors, ...document.warnings];
+  const [document, second] = composer.compose(shallowTokens(text, lines, reader), true, text.length);
+  const [fault] = [...(document?.errors ?? []), ...(document?.warnings ?? [])];
   if (fault) throw reader.refuse(fault.pos[0], RULES[fault.code] ?? `not YAML (${fault.code})`);
-  const value = document.contents === null ? null : reader.read(document.contents, "", 0);
+  if (second) throw reader.refuse(second.range[0], "a configuration is one document");
+  const value = document?.contents ? reader.read(document.contents, "") : null;
   return { value, place: (field) => reader.place(field) };
 }
 
 const RULES: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: "a key comes once",
-  MULTIPLE_DOCS: "a configuration is one document",
   TAB_AS_INDENT: "indentation is by spaces",
   BAD_INDENT: "another indentation than the lines before",
 };
+
+/** The syntax of a text, token by token, and no further than to the first collection that is too deep. */
+function* shallowTokens(text: string, lines: LineCounter, reader: Reader): Generator<CST.Token> {
+  const parser = new Parser(lines.addNewLine);
+  lines.addNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    yield* parser.next(lexeme);
+    const tooDeep = parser.stack.filter(CST.isCollection)[OPEN_MAX];
+    if (tooDeep) throw reader.refuse(tooDeep.offset, `more than ${OPEN_MAX} collections in each other`);
+  }
+  yield* parser.end();
+}
 
 class Reader {
   readonly #path: string;
@@ -69,48 +93,54 @@ class Reader {
     this.#lines = lines;
   }
 
-  read(node: Node, field: string, depth: number): YamlValue {
-    const at = node.range?.[0] ?? 0;
+  read(node: Node, field: string): YamlValue {
+    const at = startOf(node);
     if (!this.#offsets.has(field)) this.#offsets.set(field, at);
-    if ("anchor" in node && node.anchor !== undefined) throw this.refuse(at, "anchors are not taken");
-    if (node.tag !== undefined) throw this.refuse(at, "tags are not taken");
-    if (depth > DEPTH_MAX) throw this.refuse(at, `nested deeper than ${DEPTH_MAX}`);
-    if (isMap(node)) return this.#readMap(node, field, depth);
-    if (isSeq(node)) {
-      return node.items.map((item, index) => {
-        if (!isNode(item)) throw this.refuse(at, "an item is a value");
-        return this.read(item, `${field}[${index}]`, depth + 1);
-      });
-    }
-    if (!isScalar(node)) throw this.refuse(at, "aliases are not taken");
-    return this.#readScalar(node.value, { at, source: node.source ?? "" });
+    if (isScalar(node)) return this.#readScalar(node);
+    this.#refuseProperties(node);
+    if (isMap(node)) return this.#readMap(node, field);
+    if (!isSeq(node)) throw this.refuse(at, "aliases are not taken");
+    return node.items.map((item, index) => {
+      if (!isNode(item)) throw this.refuse(at, "an item is a value");
+      return this.read(item, `${field}[${index}]`);
+    });
   }
 
-  #readMap(node: YAMLMap, field: string, depth: number): YamlValue {
+  #readMap(node: YAMLMap, field: string): YamlValue {
     const value: Record<string, YamlValue> = Object.create(null);
+    const names = new Set<string>();
     for (const { key, value: member } of node.items) {
-      const at = (isNode(key) ? key.range?.[0] : undefined) ?? node.range?.[0] ?? 0;
-      const name = isNode(key) ? this.read(key, `${field}.(key)`, depth + 1) : undefined;
-      this.#offsets.delete(`${field}.(key)`);
+      const at = startOf(isNode(key) ? key : node);
+      const name = isScalar(key) ? this.#readScalar(key) : undefined;
       if (typeof name !== "string") throw this.refuse(at, "a key is plain text");
       // YAML 1.1's merge: other readers would put another mapping here.
       if (name === "<<") throw this.refuse(at, "merge keys are not taken");
+      if (names.has(name)) throw this.refuse(at, "a key comes once");
+      names.add(name);
       const path = field === "" ? name : `${field}.${name}`;
       this.#offsets.set(path, at);
-      value[name] = isNode(member) ? this.read(member, path, depth + 1) : null;
+      value[name] = isNode(member) ? this.read(member, path) : null;
     }
     return value;
   }
 
-  #readScalar(value: unknown, { at, source }: { readonly at: number; readonly source: string }): YamlValue {
+  #readScalar(node: Scalar): YamlValue {
+    this.#refuseProperties(node);
+    const { value, source = "" } = node;
     if (typeof value === "number") {
       const isPlain = /^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?$/.test(source);
-      if (!isPlain) throw this.refuse(at, "a number is written in decimal, without leading zeros or an exponent");
+      const rule = "a number is written in decimal, without leading zeros or an exponent";
+      if (!isPlain) throw this.refuse(startOf(node), rule);
     }
     if (typeof value === "string" || typeof value === "number" || typeof value === "boolean" || value === null) {
       return value;
     }
-    throw this.refuse(at, "not a value");
+    throw this.refuse(startOf(node), "not a value");
+  }
+
+  #refuseProperties(node: Node): void {
+    if ("anchor" in node && node.anchor !== undefined) throw this.refuse(startOf(node), "anchors are not taken");
+    if (node.tag !== undefined) throw this.refuse(startOf(node), "tags are not taken");
   }
 
   place(field: string): string {
@@ -137,13 +167,6 @@ class Reader {
   }
 }
 
-/** The parser calls itself for each bracket that is open, and each step of indentation; a stack has an end. */
-function refuseDeepNesting(text: string, reader: Reader): void {
-  let open = 0;
-  for (const bracket of text.match(/[[{\]}]/g) ?? []) {
-    open = bracket === "[" || bracket === "{" ? open + 1 : Math.max(0, open - 1);
-    if (open > NESTING_MAX) throw reader.refuse(0, "too much nesting");
-  }
-  const isDeep = text.split("\n").some((line) => (/^[ \-?:]*/.exec(line)?.[0].length ?? 0) > NESTING_MAX);
-  if (isDeep) throw reader.refuse(0, "too much nesting");
+function startOf(node: Node): number {
+  return node.range?.[0] ?? 0;
 }

@@ -52,11 +52,14 @@ export async function startCredentials(options: CredentialsOptions): Promise<Cid
   async function serve({ id, socket, traffic, log: note }: Connection): Promise<Outcome> {
     const idle = setTimeout(() => socket.destroy(), idleTimeoutMs);
     let failure: unknown;
+    let isConnected = false;
     const credentials = async (): Promise<Record<string, string>> => {
       try {
         // Field by field: what else the provider's object holds stays here.
         const { AccessKeyId, SecretAccessKey, Token, Expiration } = await provide();
-        note("connected");
+        // Once a connection: whoever asks again and again does not drown what else happens.
+        if (!isConnected) note("connected");
+        isConnected = true;
         return { AccessKeyId, SecretAccessKey, Token, Expiration };
       } catch (error) {
         failure = error;

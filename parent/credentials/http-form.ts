@@ -90,14 +90,16 @@ export async function startCredentialsHttp(options: CredentialsHttpOptions): Pro
     throw new ConfigError("ERR_CONFIG_FIELD_INVALID", { field: "path", expected, actual: "another" });
   }
 
-  async function serve({ id, socket, traffic, log: note }: Connection): Promise<Outcome> {
+  async function serve({ id, socket, traffic, signal, log: note }: Connection): Promise<Outcome> {
     const onBytes = (bytes: Uint8Array): void => {
       traffic.bytesFromEnclave += bytes.length;
       tap?.(id, "from-enclave", bytes);
     };
     const head = await readHead(socket, { address: id, timeoutMs: headTimeoutMs, onBytes }).catch(malformed);
+    // What comes behind the head is nobody's; read, so that a peer that leaves is noticed.
+    socket.resume();
     const refusal = head ? judge(head, path, authorization) : refused(400);
-    const answer = refusal ?? (await vend(provide, answerTimeoutMs));
+    const answer = refusal ?? (await vend(provide, { timeoutMs: answerTimeoutMs, socket, signal }));
     if (answer.status === 200) note("connected");
     else if (!answer.failure) note("refused", { code: answer.body["code"] ?? "" });
     const bytes = encode(answer);
@@ -145,20 +147,36 @@ function isSecret(given: readonly string[], secret: string): boolean {
   return given.length === 1 && timingSafeEqual(hash(given[0] ?? ""), hash(secret));
 }
 
-async function vend(provide: ProvideCredentials, timeoutMs: number): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new TransportError("ERR_TRANSPORT_TIMEOUT", { address: "the source of credentials", timeoutMs });
-    timer = setTimeout(() => reject(error), timeoutMs);
-  });
+interface Vending {
+  readonly timeoutMs: number;
+  readonly socket: Duplex;
+  readonly signal: AbortSignal;
+}
+
+/** Nobody waits longer for the source than the peer does, or the service. */
+async function vend(provide: ProvideCredentials, { timeoutMs, socket, signal }: Vending): Promise<Answer> {
+  let giveUp: (why: TransportError) => void = () => {};
+  const gaveUp = new Promise<never>((_, reject) => (giveUp = reject));
+  gaveUp.catch(() => {});
+  const address = "the source of credentials";
+  const timer = setTimeout(
+    () => giveUp(new TransportError("ERR_TRANSPORT_TIMEOUT", { address, timeoutMs })),
+    timeoutMs,
+  );
+  const onClose = (): void => giveUp(new TransportError("ERR_TRANSPORT_CLOSED", { address: "the peer" }));
+  socket.once("close", onClose);
+  signal.addEventListener("abort", onClose, { once: true });
+  if (socket.closed || signal.aborted) onClose();
   try {
-    const { AccessKeyId, SecretAccessKey, Token, Expiration } = await Promise.race([provide(), late]);
+    const { AccessKeyId, SecretAccessKey, Token, Expiration } = await Promise.race([provide(), gaveUp]);
     return { status: 200, body: { AccessKeyId, SecretAccessKey, Token, Expiration } };
   } catch (error) {
     const code = isToolkitError(error) ? error.code : "ERR_INTERNAL";
     return { ...refused(503, code), failure: error instanceof Error ? error : new Error("not an error") };
   } finally {
     clearTimeout(timer);
+    socket.off("close", onClose);
+    signal.removeEventListener("abort", onClose);
   }
 }
 

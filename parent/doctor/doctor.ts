@@ -19,22 +19,15 @@ import { checkClock, checkDescriptors, checkKernel, checkNode } from "./system.t
 type Check = (host: Host) => Promise<Finding>;
 
 const EVERYWHERE: readonly Check[] = [checkNode, checkKernel, checkDescriptors, checkClock];
-const ON_NITRO: readonly Check[] = [
-  checkDriver,
-  checkVsock,
-  checkMemory,
-  checkProcessors,
-  checkNitroCli,
-  checkEnclaveKernel,
-  checkMetadata,
-];
+const AROUND_NITRO: readonly Check[] = [checkVsock, checkMetadata];
+const RUNNING_NITRO: readonly Check[] = [checkDriver, checkMemory, checkProcessors, checkNitroCli, checkEnclaveKernel];
 
-/** Each platform is asked what it needs: an enclave that is emulated needs no driver. */
-const CHECKS: Readonly<Record<Platform, readonly Check[]>> = {
-  nitro: [...EVERYWHERE, ...ON_NITRO],
-  emulated: EVERYWHERE,
-  mock: EVERYWHERE,
-};
+/** Each host is asked what it needs: an emulated enclave needs no driver, one that something else runs no tools. */
+function checksOf({ platform, wanted }: Host): readonly Check[] {
+  if (platform !== "nitro") return EVERYWHERE;
+  const around = [...EVERYWHERE, ...AROUND_NITRO];
+  return wanted?.kind === "attach" ? around : [...around, ...RUNNING_NITRO];
+}
 
 export interface Diagnosis {
   /** The worst of all. */
@@ -44,7 +37,7 @@ export interface Diagnosis {
 }
 
 export async function examineHost(host: Host): Promise<Diagnosis> {
-  const findings = await Promise.all(CHECKS[host.platform].map((check) => check(host)));
+  const findings = await Promise.all(checksOf(host).map((check) => check(host)));
   const verdict = (["fail", "warn"] as const).find((worst) => findings.some((each) => each.verdict === worst)) ?? "ok";
   return { verdict, platform: host.platform, findings };
 }

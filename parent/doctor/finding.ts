@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { constants } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Platform } from "../../shared/launcher.ts";
@@ -29,16 +30,38 @@ export interface Host {
   kind(path: string): Promise<"file" | "folder" | "device" | "other" | "absent">;
   /** Whether this process may read and write it. */
   isWritable(path: string): Promise<boolean>;
+  isExecutable(path: string): Promise<boolean>;
+  /** Where programs are looked up: folders with `:` between them, as the launcher is given them. */
+  readonly searchPath: string;
   readonly nodeVersion: string;
   /** Whether this package's native binding loads: why not, or `undefined`. */
   readonly nativeFault: () => string | undefined;
   /** What the configuration asks for, where there is one. */
-  readonly wanted?: {
-    readonly memoryMiB?: number;
-    readonly cpus?: number;
-    /** All limits of connections together. */
-    readonly connections: number;
-  };
+  readonly wanted?: Wanted;
+}
+
+export type Wanted = WantedRun | WantedAttach;
+
+/** An enclave that this host is to run. */
+export interface WantedRun {
+  readonly kind: "run";
+  readonly cpus: number;
+  /** What it is to have; `undefined`: what the image needs. */
+  readonly memoryMiB: number | undefined;
+  readonly image: ImageNeed;
+  /** All limits of connections together. */
+  readonly connections: number;
+}
+
+/** The least memory that the image runs with, or the code of why nobody could tell. */
+export type ImageNeed =
+  | { readonly kind: "known"; readonly minimumMiB: number }
+  | { readonly kind: "unknown"; readonly code: string };
+
+/** One that something else runs. */
+export interface WantedAttach {
+  readonly kind: "attach";
+  readonly connections: number;
 }
 
 const BYTES_MAX = 1_048_576;
@@ -46,11 +69,14 @@ const BYTES_MAX = 1_048_576;
 export interface HostFiles {
   /** Default `/`. Another one is a tree of files that stands for a host. */
   readonly root?: string;
-  readonly access: (path: string) => Promise<boolean>;
+  readonly access: (path: string, mode: number) => Promise<boolean>;
 }
 
 /** The part of a host that is files. */
-export function hostFiles({ root = "/", access }: HostFiles): Pick<Host, "text" | "names" | "kind" | "isWritable"> {
+export function hostFiles({
+  root = "/",
+  access,
+}: HostFiles): Pick<Host, "text" | "names" | "kind" | "isWritable" | "isExecutable"> {
   const at = (path: string): string => join(root, path);
   return {
     async text(path) {
@@ -68,6 +94,7 @@ export function hostFiles({ root = "/", access }: HostFiles): Pick<Host, "text" 
       if (found.isFile()) return "file";
       return found.isDirectory() ? "folder" : "other";
     },
-    isWritable: (path) => access(at(path)),
+    isWritable: (path) => access(at(path), constants.R_OK | constants.W_OK),
+    isExecutable: (path) => access(at(path), constants.X_OK),
   };
 }

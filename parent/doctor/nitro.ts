@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import type { Finding, Host } from "./finding.ts";
 import { isOlder, readKernelVersion } from "./kernel.ts";
 
@@ -14,6 +15,7 @@ const ALLOCATOR = "/etc/nitro_enclaves/allocator.yaml";
 const BLOBS = "/usr/share/nitro_enclaves/blobs";
 /** Before it both sides could stop reading while both waited to write. */
 const BLOB_MIN = { major: 6, minor: 6, patch: 62 };
+const INSTALL_TOOLS = "dnf install aws-nitro-enclaves-cli";
 const RESTART_ALLOCATOR = "systemctl restart nitro-enclaves-allocator";
 
 export async function checkDriver(host: Host): Promise<Finding> {
@@ -58,17 +60,20 @@ export async function checkMemory(host: Host): Promise<Finding> {
   const [free, all] = await Promise.all([hugeMiB(host, "free_hugepages"), hugeMiB(host, "nr_hugepages")]);
   const told = (await host.text(ALLOCATOR))?.match(/^memory_mib:\s*([0-9]+)\s*$/m)?.[1];
   const found = `${free} MiB of ${all} MiB in huge pages are free, the allocator is told ${told ?? "nothing"}`;
-  const wanted = host.wanted?.memoryMiB;
-  if (all === 0) {
-    return { check, verdict: "fail", found, todo: `set memory_mib in ${ALLOCATOR}, then ${RESTART_ALLOCATOR}` };
+  const run = host.wanted?.kind === "run" ? host.wanted : undefined;
+  const minimum = run?.image.kind === "known" ? run.image.minimumMiB : undefined;
+  const wanted = run?.memoryMiB ?? minimum;
+  if (wanted !== undefined && minimum !== undefined && wanted < minimum) {
+    const todo = `enclave.memoryMiB is ${wanted} and the image needs ${minimum}: raise it, or leave it out`;
+    return { check, verdict: "fail", found, todo };
   }
-  if (wanted !== undefined && all < wanted) {
-    return {
-      check,
-      verdict: "fail",
-      found,
-      todo: `set memory_mib: ${wanted} in ${ALLOCATOR}, then ${RESTART_ALLOCATOR}`,
-    };
+  if (all === 0 || (wanted !== undefined && all < wanted)) {
+    const size = wanted === undefined ? "memory_mib" : `memory_mib: ${wanted}`;
+    return { check, verdict: "fail", found, todo: `set ${size} in ${ALLOCATOR}, then ${RESTART_ALLOCATOR}` };
+  }
+  if (run?.image.kind === "unknown") {
+    const todo = `put a readable image at enclave.image: what it needs is not known (${run.image.code})`;
+    return { check, verdict: "warn", found, todo };
   }
   if (wanted !== undefined && free < wanted) {
     const todo = "an enclave that runs holds the rest: nitro-cli describe-enclaves; or raise memory_mib";
@@ -93,7 +98,7 @@ export async function checkProcessors(host: Host): Promise<Finding> {
   const pool = (await host.text("/sys/module/nitro_enclaves/parameters/ne_cpus"))?.trim() ?? "";
   const count = countOf(pool);
   const found = count === 0 ? "none is set aside" : `${count} are set aside: ${pool}`;
-  const wanted = host.wanted?.cpus ?? 1;
+  const wanted = host.wanted?.kind === "run" ? host.wanted.cpus : 1;
   if (count >= wanted) return { check, verdict: "ok", found };
   const todo = `set cpu_count: ${Math.max(2, wanted)} in ${ALLOCATOR}, then ${RESTART_ALLOCATOR}`;
   return { check, verdict: "fail", found, todo };
@@ -125,13 +130,18 @@ export async function checkEnclaveKernel(host: Host): Promise<Finding> {
   };
 }
 
+/** Where the launcher looks: the first in PATH that may be executed. */
 export async function checkNitroCli(host: Host): Promise<Finding> {
   const check = "nitro-cli";
-  for (const path of ["/usr/bin/nitro-cli", "/usr/local/bin/nitro-cli"]) {
-    if ((await host.kind(path)) === "file") return { check, verdict: "ok", found: path };
+  for (const folder of host.searchPath.split(":")) {
+    const path = resolve(folder, "nitro-cli");
+    if ((await host.kind(path)) === "file" && (await host.isExecutable(path))) {
+      return { check, verdict: "ok", found: path };
+    }
   }
-  const todo = "dnf install aws-nitro-enclaves-cli; not needed with enclave.attach";
-  return { check, verdict: "warn", found: "not in /usr/bin", todo };
+  const found = `no executable nitro-cli in PATH (${host.searchPath})`;
+  if (host.wanted) return { check, verdict: "fail", found, todo: `${INSTALL_TOOLS}, or mend PATH` };
+  return { check, verdict: "warn", found, todo: `${INSTALL_TOOLS}; with enclave.attach it is not needed` };
 }
 
 /** The hop limit itself is told by EC2's API only. */

@@ -8,6 +8,7 @@
  */
 import type { Duplex } from "node:stream";
 import { TransportError } from "../../shared/errors/index.ts";
+import { isIpv4Literal } from "../../shared/transport/target.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import { createTcpTransport } from "../../transport/tcp.ts";
 import { codeOf } from "../observability/observe.ts";
@@ -85,6 +86,8 @@ async function permitted(
   signal: AbortSignal,
   counts: DialCounts,
 ): Promise<readonly string[]> {
+  // An address that is listed as it is written: no name server knows it, and none is to have a say in it.
+  if (isIpv4Literal(target.host)) return acceptable([target.host], target);
   counts.resolutions++;
   let found: readonly string[];
   try {
@@ -93,9 +96,13 @@ async function permitted(
     counts.resolutionFailures++;
     throw signal.aborted ? signal.reason : unreachable(`${target.host}:${target.port}`, codeOf(cause), cause);
   }
-  return found.slice(0, ADDRESSES_MAX).filter((address) => {
+  return acceptable(found.slice(0, ADDRESSES_MAX), target);
+}
+
+function acceptable(addresses: readonly string[], { allowPrivate }: AllowedTarget): readonly string[] {
+  return addresses.filter((address) => {
     const class_ = classifyAddress(address);
-    return class_ === "public" || (class_ === "private" && target.allowPrivate);
+    return class_ === "public" || (class_ === "private" && allowPrivate);
   });
 }
 

@@ -110,10 +110,7 @@ export async function startEgress(options: EgressOptions): Promise<EgressService
   return {
     address: service.address,
     stats: () => ({ ...service.stats(), ...engine.counts }),
-    update: (rules) => {
-      engine.update(rules);
-      log({ service: "egress", event: "reloaded", count: rules.allowlist.length });
-    },
+    update: (rules) => engine.update(rules),
     drain: (deadlineMs) => service.drain(deadlineMs),
     disconnect: (cid) => service.disconnect(cid),
     close: () => service.close(),
@@ -167,7 +164,7 @@ class Engine {
 
   async #forward(connection: Connection, target: Target): Promise<void> {
     const { tap, sniPolicy = "off" } = this.#options;
-    const { id, socket, traffic } = connection;
+    const { id, socket, traffic, signal } = connection;
     const allowed = this.#allowlist.find(target);
     if (!allowed) throw new TransportError("ERR_TRANSPORT_HOST_NOT_ALLOWED", target);
     const start = performance.now();
@@ -184,7 +181,7 @@ class Engine {
       upstream.destroy();
       throw error;
     }
-    await tunnel(socket, upstream, { connectionId: id, tap, traffic, idleTimeoutMs: this.#timeouts.idle });
+    await tunnel(socket, upstream, { connectionId: id, tap, traffic, signal, idleTimeoutMs: this.#timeouts.idle });
   }
 
   async #dial(allowed: AllowedTarget, socket: Duplex): Promise<Duplex> {

@@ -7,6 +7,7 @@
  * @module
  */
 import type { Duplex } from "node:stream";
+import { isTransportError } from "../../shared/errors/index.ts";
 import type { Address } from "../../shared/transport/address.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import type { Target, TargetSet } from "./targets.ts";
@@ -31,6 +32,7 @@ export function startChecking(options: CheckerOptions): () => void {
     underWay.add(target);
     const answered = await answers(target.address, options, stopped.signal);
     underWay.delete(target);
+    if (answered === undefined) return;
     if (!stopped.signal.aborted && targets.note(target, answered)) onChange(target);
   };
   const checkAll = (): void => {
@@ -46,14 +48,24 @@ export function startChecking(options: CheckerOptions): () => void {
   };
 }
 
-async function answers(address: Address, options: CheckerOptions, signal: AbortSignal): Promise<boolean> {
+/** Undefined when nobody can tell. */
+async function answers(address: Address, options: CheckerOptions, signal: AbortSignal): Promise<boolean | undefined> {
   const { transport, timeoutMs, greeting } = options;
   try {
     leave(await transport.connect(address, { timeoutMs, signal }), greeting, timeoutMs);
     return true;
-  } catch {
-    return false; // why does not matter: a client would not have got through either
+  } catch (error) {
+    // Any other reason does not matter: a client would not have got through either.
+    return isOwnShortage(error) ? undefined : false;
   }
+}
+
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+/** Whether a connect failed since this host has run out of something: that says nothing about the enclave. */
+export function isOwnShortage(error: unknown): boolean {
+  const reason = isTransportError(error) && "reason" in error.details ? error.details.reason : undefined;
+  return reason !== undefined && SHORTAGES.has(reason);
 }
 
 /** Says the greeting, if there is one, and goes. */

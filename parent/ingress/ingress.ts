@@ -18,7 +18,7 @@ import type { Transport } from "../../shared/transport/transport.ts";
 import { type Connection, listenService, type Outcome } from "../listening/service.ts";
 import { tunnel } from "../listening/tunnel.ts";
 import type { ListeningService, ParentLog, Tap } from "../observability/observe.ts";
-import { startChecking } from "./health.ts";
+import { isOwnShortage, startChecking } from "./health.ts";
 import { OpenByTarget } from "./open-by-target.ts";
 import { endpointsOf, LOCAL_HEADER, proxyHeader } from "./proxy-protocol.ts";
 import { type Balance, type HealthThresholds, type Target, type TargetHealth, TargetSet } from "./targets.ts";
@@ -92,7 +92,7 @@ export async function startIngress(options: IngressOptions): Promise<IngressServ
   };
 
   async function serve(connection: Connection): Promise<Outcome> {
-    const { id, socket, traffic } = connection;
+    const { id, socket, traffic, signal } = connection;
     // Read before the connect: a client that leaves meanwhile has no address any more.
     const introduction = proxyProtocol && proxyHeader(endpointsOf(socket));
     const { enclave, target, release } = await reach({ transport, targets, limits, client: socket, tell });
@@ -104,7 +104,7 @@ export async function startIngress(options: IngressOptions): Promise<IngressServ
         traffic.bytesToEnclave += introduction.length;
         enclave.write(introduction);
       }
-      await tunnel(enclave, socket, { connectionId: id, tap, idleTimeoutMs, traffic });
+      await tunnel(enclave, socket, { connectionId: id, tap, idleTimeoutMs, traffic, signal });
     } finally {
       release();
     }
@@ -184,6 +184,8 @@ async function reach(options: Reaching): Promise<Reached> {
         release();
         // The client left: that says nothing about the enclave.
         if (given.signal.aborted && given.signal.reason !== late) throw given.signal.reason;
+        // Neither does a host that has run out of something.
+        if (isOwnShortage(error)) throw error;
         if (targets.note(target, false)) tell(target);
         if (given.signal.aborted) throw late;
         failure = error;

@@ -1,7 +1,8 @@
 /**
  * Runs `nitro-cli`, one command at a time: arguments as a list, no shell, bounded output, a deadline.
  *
- *   not there, or not executable   ERR_LAUNCHER_HOST
+ *   not there, or not executable   ERR_LAUNCHER_HOST: only somebody who changes the host can help
+ *   not started all the same       ERR_LAUNCHER_TOOL_FAILED with the system's name, such as EMFILE: it may pass
  *   too late                       killed, ERR_LAUNCHER_TIMEOUT, whoever holds its pipes still
  *   an exit code                   ERR_LAUNCHER_TOOL_FAILED with its own code, such as E26
  *
@@ -27,6 +28,8 @@ const OUTPUT_MAX = 1024 * 1024;
 const KILL_AFTER_MS = 2_000;
 /** How long the output is read on after the command ended: a process that it left may hold the pipes for ever. */
 const DRAIN_MS = 1_000;
+/** What only somebody who changes the host can help. Anything else, such as EMFILE, may have passed the next time. */
+const NOT_THERE: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "ENOTDIR"]);
 
 /** Runs a command to its end and gives its standard output. */
 export async function runNitroCli(args: readonly string[], options: NitroCliOptions): Promise<string> {
@@ -55,7 +58,7 @@ export async function runNitroCli(args: readonly string[], options: NitroCliOpti
   const stdout = collect(child.stdout, () => stop(tooMuch));
   const stderr = collect(child.stderr, () => stop(tooMuch));
   try {
-    const code = await Promise.race([exitOf(child, options.file), stopped]);
+    const code = await Promise.race([exitOf(child, { tool, file: options.file }), stopped]);
     if (fault !== undefined) throw fault;
     if (code !== 0) throw failed(tool, { code, stderr: stderr() });
     return stdout();
@@ -81,7 +84,7 @@ export async function* streamNitroCli(
   };
   signal?.addEventListener("abort", onAbort, { once: true });
   const stderr = collect(child.stderr, () => end(child));
-  const exit = exitOf(child, options.file);
+  const exit = exitOf(child, { tool: toolName(args), file: options.file });
   exit.catch(() => undefined); // awaited below, after the output
   try {
     for await (const chunk of child.stdout ?? []) yield new Uint8Array(chunk as Buffer);
@@ -98,7 +101,24 @@ export async function* streamNitroCli(
 }
 
 function start(args: readonly string[], { file, env }: Pick<NitroCliOptions, "file" | "env">): ChildProcess {
-  return spawn(file, [...args], { env: { ...env }, stdio: ["ignore", "pipe", "pipe"], shell: false });
+  try {
+    return spawn(file, [...args], { env: { ...env }, stdio: ["ignore", "pipe", "pipe"], shell: false });
+  } catch (cause) {
+    // Node throws some of the system's errors, such as ENOTDIR, and tells others by an event.
+    if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause;
+    throw notStarted(cause as NodeJS.ErrnoException, { tool: toolName(args), file });
+  }
+}
+
+interface Command {
+  readonly tool: string;
+  readonly file: string;
+}
+
+function notStarted(cause: NodeJS.ErrnoException, { tool, file }: Command): LauncherError {
+  const reason = cause.code ?? "unknown";
+  if (NOT_THERE.has(reason)) return new LauncherError("ERR_LAUNCHER_HOST", { needs: file, reason }, { cause });
+  return new LauncherError("ERR_LAUNCHER_TOOL_FAILED", { tool, reason }, { cause });
 }
 
 /** Politely, then not. */
@@ -108,17 +128,14 @@ function end(child: ChildProcess): void {
   setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS).unref();
 }
 
-async function exitOf(child: ChildProcess, file: string): Promise<number | null> {
+async function exitOf(child: ChildProcess, command: Command): Promise<number | null> {
   return new Promise<number | null>((resolve, reject) => {
     child.once("close", resolve);
     child.once("exit", (code) => {
       const timer = setTimeout(() => resolve(code), DRAIN_MS);
       child.once("close", () => clearTimeout(timer));
     });
-    child.once("error", (cause: NodeJS.ErrnoException) => {
-      const details = { needs: file, reason: cause.code ?? "unknown" };
-      reject(new LauncherError("ERR_LAUNCHER_HOST", details, { cause }));
-    });
+    child.once("error", (cause: NodeJS.ErrnoException) => reject(notStarted(cause, command)));
   });
 }
 

@@ -20,10 +20,10 @@ import {
   type EnclaveDescription,
   type Launcher,
   type LaunchOptions,
-  startTicks,
   unknownEnclave,
 } from "../../shared/launcher.ts";
 import { runNitroCli, streamNitroCli } from "./nitro-cli.ts";
+import { ticksOf } from "./process-ticks.ts";
 import { type DescribedNitroEnclave, readDescribed, readStarted, readTerminated } from "./replies.ts";
 
 export interface NitroLauncherOptions {
@@ -132,16 +132,12 @@ async function description(enclave: DescribedNitroEnclave): Promise<EnclaveDescr
 /** When the process that holds the enclave started; nitro-cli does not tell. */
 async function startOf(processId: number): Promise<string | null> {
   try {
-    const [stat, system] = await Promise.all([
-      readFile(`/proc/${processId}/stat`, "utf8"),
-      readFile("/proc/stat", "utf8"),
-    ]);
-    const ticks = startTicks(stat);
+    const [ticks, system] = await Promise.all([ticksOf(processId), readFile("/proc/stat", "utf8")]);
     const boot = /^btime ([0-9]+)$/m.exec(system)?.[1];
     if (ticks === undefined || boot === undefined) return null;
     return new Date((Number(boot) + ticks / TICKS_PER_SECOND) * 1_000).toISOString();
   } catch (error) {
-    // Another user's process may be hidden, and one that has just ended is gone.
+    // There is no /proc.
     if ((error as NodeJS.ErrnoException).syscall !== undefined) return null;
     throw error;
   }

@@ -11,6 +11,7 @@ import { isLauncherError } from "../../shared/errors/launcher.ts";
 import type { EnclaveDescription, Launcher, LaunchOptions } from "../../shared/launcher.ts";
 import { codeOf } from "../observability/observe.ts";
 import type { Clock } from "./clock.ts";
+import type { LetGo } from "./hold.ts";
 import type { EnclaveRecord } from "./record.ts";
 import type { SupervisorEvent } from "./supervision.ts";
 
@@ -28,9 +29,23 @@ export class Ownership {
   readonly #options: OwnershipOptions;
   #enclaveId: string | undefined;
   #isDecided = false;
+  #letGo: LetGo | undefined;
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
+  }
+
+  /** From here until `letGo` nobody else works by the record. @throws {LauncherError} somebody does */
+  async hold(): Promise<void> {
+    this.#letGo ??= await this.#options.record?.hold();
+  }
+
+  /** Not while an enclave is ours that others could take for theirs. */
+  async letGo(): Promise<void> {
+    if (this.#enclaveId !== undefined) return;
+    const letGo = this.#letGo;
+    this.#letGo = undefined;
+    await this.#noted(letGo?.());
   }
 
   /**
@@ -48,7 +63,7 @@ export class Ownership {
 
   async take({ enclaveId }: EnclaveDescription): Promise<void> {
     this.#enclaveId = enclaveId;
-    await this.#note(enclaveId);
+    await this.#noted(this.#options.record?.write(enclaveId), { enclaveId });
   }
 
   /** It goes on, and is not ours any more in this process. */
@@ -74,15 +89,15 @@ export class Ownership {
       await new Promise<void>((resolve) => void clock.after(TERMINATE_RETRY_MS, resolve));
     }
     this.#enclaveId = undefined;
-    await this.#note(undefined);
+    await this.#noted(this.#options.record?.write(undefined));
   }
 
   /** An enclave that serves is not given up because a disk is full. */
-  async #note(enclaveId: string | undefined): Promise<void> {
+  async #noted(writing: Promise<void> | undefined, facts: { readonly enclaveId?: string } = {}): Promise<void> {
     try {
-      await this.#options.record?.write(enclaveId);
+      await writing;
     } catch (error) {
-      this.#options.log({ event: "unrecorded", code: codeOf(error), ...(enclaveId !== undefined && { enclaveId }) });
+      this.#options.log({ event: "unrecorded", code: codeOf(error), ...facts });
     }
   }
 }

@@ -22,9 +22,15 @@ export interface SupervisorOptions {
   readonly inspect: (eifPath: string) => Promise<EifInspection>;
   /** What the image must be; another one is not started. `"unchecked"` takes whatever lies there. */
   readonly expected: ExpectedImage | "unchecked";
-  /** Where the enclave's id is remembered, so that the next process adopts what still runs. Default: nowhere. */
+  /**
+   * Where the enclave's id is remembered, so that the next process adopts what still runs; held from `start` to the end
+   * of `stop` or `release`. Default: nowhere.
+   */
   readonly record?: EnclaveRecord;
-  /** Resolves when the enclave can be used; what it throws ends the enclave. Default: it can as soon as it runs. */
+  /**
+   * Resolves when the enclave can be used; what it throws ends the enclave, and for good if trying again can not help
+   * (`verdict.ts`). Default: it can as soon as it runs.
+   */
   readonly ready?: (enclave: EnclaveDescription, signal: AbortSignal) => Promise<void>;
   /** How long `ready` may take, in milliseconds. Default 120 000. */
   readonly readyTimeoutMs?: number;
@@ -70,7 +76,7 @@ export interface SupervisorEvent {
     | "stopped"
     /** The launcher could not be asked; the enclave is taken to run. */
     | "unwatched"
-    /** Its id could not be written down: the next process will not know it. */
+    /** Its id, or that there is none any more, could not be written down: the next process will not know. */
     | "unrecorded"
     /** A hook threw after the enclave was down. */
     | "hook-failed"
@@ -79,6 +85,8 @@ export interface SupervisorEvent {
   readonly enclaveId?: string;
   readonly cid?: number;
   readonly code?: string;
+  /** The code of what led to `code`, where something did. */
+  readonly cause?: string;
   readonly failures?: number;
   readonly delayMs?: number;
   /** At `down`: how long it was up. */
@@ -90,7 +98,8 @@ export interface Supervisor extends AsyncDisposable {
    * Checks the image, then keeps an enclave running until `stop`. Resolves when the check is over: whether it comes up
    * is told by `onUp`, `state` and the log, never by a rejection.
    *
-   * @throws {EifError | LauncherError | ConfigError} the image is refused; nothing was started
+   * @throws {EifError | LauncherError | ConfigError} the image is refused, or another process keeps the record
+   *   (`ERR_LAUNCHER_KEPT`); nothing was started
    * @throws {TypeError} it keeps one already
    */
   start(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
  * Keeps one enclave running, over any launcher.
  *
+ *   0. hold     nobody else keeps the one of this record                    otherwise refused
  *   1. check    the image is the expected one, with memory enough           otherwise refused, for good
  *   2. obtain   the one that this name left running, or a new one
  *   3. ready    told of it, waited for
@@ -13,18 +14,16 @@
  *
  * @module
  */
-import { LauncherError } from "../../shared/errors/launcher.ts";
 import type { EnclaveDescription, LaunchOptions } from "../../shared/launcher.ts";
-import { codeOf } from "../observability/observe.ts";
 import { type Backoff, backoffMs, readBackoff } from "./backoff.ts";
 import { type Clock, SYSTEM_CLOCK, sleep } from "./clock.ts";
 import { checkImage } from "./image.ts";
 import { Ownership } from "./ownership.ts";
+import { untilReady } from "./readiness.ts";
 import type { Supervisor, SupervisorEvent, SupervisorOptions, SupervisorState } from "./supervision.ts";
-import { asError, isFinal } from "./verdict.ts";
+import { asError, codesOf, isFinal, notReady } from "./verdict.ts";
 import { Watch } from "./watch.ts";
 
-const READY_TIMEOUT_MS = 120_000;
 const POLL_MS = 1_000;
 
 /**
@@ -82,10 +81,13 @@ class EnclaveSupervisor implements Supervisor {
     this.#session = session;
     this.#failures = 0;
     this.#state = { kind: "starting", failures: 0 };
+    const begun = this.#begin(session.signal);
+    this.#keeping = begun.then(
+      (launch) => this.#keep(launch, session.signal),
+      () => undefined, // thrown below
+    );
     try {
-      const launch = await this.#check();
-      session.signal.throwIfAborted();
-      this.#keeping = this.#keep(launch, session.signal);
+      await begun;
     } catch (error) {
       if (this.#session === session) this.#session = undefined;
       if (!session.signal.aborted) this.#settle("refused", asError(error));
@@ -126,6 +128,7 @@ class EnclaveSupervisor implements Supervisor {
         await this.#keeping;
         if (this.#how === "stopped") await this.#owned.end();
         else this.#owned.forget();
+        await this.#owned.letGo();
         this.#state = { kind: "stopped" };
         this.#options.log({ event: "stopped" });
       } finally {
@@ -134,6 +137,18 @@ class EnclaveSupervisor implements Supervisor {
       }
     })();
     return this.#halting;
+  }
+
+  async #begin(signal: AbortSignal): Promise<LaunchOptions> {
+    await this.#owned.hold();
+    try {
+      const launch = await this.#check();
+      signal.throwIfAborted();
+      return launch;
+    } catch (error) {
+      await this.#owned.letGo();
+      throw error;
+    }
   }
 
   /** One enclave after the other. Never rejects. */
@@ -148,7 +163,7 @@ class EnclaveSupervisor implements Supervisor {
       const { random = Math.random } = this.#options;
       const delayMs = backoffMs(this.#failures, this.#backoff, random);
       this.#state = { kind: "waiting", failures: this.#failures, delayMs, error };
-      this.#options.log({ event: "waiting", code: codeOf(error), failures: this.#failures, delayMs });
+      this.#options.log({ event: "waiting", ...codesOf(error), failures: this.#failures, delayMs });
       await sleep(delayMs, { clock: this.#clock, signal });
       if (signal.aborted) return;
       this.#state = { kind: "starting", failures: this.#failures };
@@ -180,7 +195,7 @@ class EnclaveSupervisor implements Supervisor {
 
   /** From the moment that it runs to its end, or ours. */
   async #serve(enclave: EnclaveDescription, { isAdopted, signal }: Serving): Promise<Life> {
-    const { launcher, pollMs = POLL_MS, onStarted, onUp, onDown, log } = this.#options;
+    const { launcher, pollMs = POLL_MS, ready, readyTimeoutMs, onStarted, onUp, onDown, log } = this.#options;
     const { enclaveId, cid } = enclave;
     const watch = new Watch(enclaveId, { launcher, pollMs, clock: this.#clock, signal, log });
     this.#watch = watch;
@@ -190,34 +205,25 @@ class EnclaveSupervisor implements Supervisor {
     this.#state = { kind: "starting", failures: this.#failures, enclave };
     try {
       await onStarted?.(enclave);
-      await this.#ready(enclave, watch);
+      await untilReady(enclave, { watch, ready, timeoutMs: readyTimeoutMs });
       await onUp?.(enclave);
       upAt = this.#clock.monotonicMs();
       this.#state = { kind: "up", enclave, isAdopted };
       log({ event: "up", enclaveId, cid });
       error = await watch.ended;
     } catch (cause) {
-      error =
-        watch.over ?? new LauncherError("ERR_LAUNCHER_NOT_READY", { enclaveId, reason: codeOf(cause) }, { cause });
+      error = watch.over ?? notReady(enclaveId, cause);
     }
     watch.close();
     const upMs = upAt === undefined ? 0 : this.#clock.monotonicMs() - upAt;
-    const reason = signal.aborted ? this.#how : codeOf(error);
-    log({ event: "down", enclaveId, cid, code: reason, upMs });
+    const why = signal.aborted ? { code: this.#how } : codesOf(error);
+    log({ event: "down", enclaveId, cid, ...why, upMs });
     try {
-      await onDown?.(enclave, reason);
+      await onDown?.(enclave, why.code);
     } catch (fault) {
-      log({ event: "hook-failed", enclaveId, code: codeOf(fault) });
+      log({ event: "hook-failed", enclaveId, ...codesOf(fault) });
     }
     return { error, upMs };
-  }
-
-  /** Resolves when it is ready; rejects when it is not in time, ended, or is to be stopped. */
-  async #ready(enclave: EnclaveDescription, watch: Watch): Promise<void> {
-    const { ready, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
-    const late = new LauncherError("ERR_LAUNCHER_TIMEOUT", { tool: "the enclave", timeoutMs: readyTimeoutMs });
-    if (ready) await watch.during((signal) => ready(enclave, signal), { withinMs: readyTimeoutMs, late });
-    if (watch.over) throw watch.over;
   }
 
   async #check(): Promise<LaunchOptions> {
@@ -232,7 +238,7 @@ class EnclaveSupervisor implements Supervisor {
 
   #settle(kind: "failed" | "refused", error: Error): void {
     this.#state = kind === "failed" ? { kind, failures: this.#failures, error } : { kind, error };
-    const event: SupervisorEvent = { event: kind, code: codeOf(error) };
+    const event: SupervisorEvent = { event: kind, ...codesOf(error) };
     this.#options.log(kind === "failed" ? { ...event, failures: this.#failures } : event);
   }
 }

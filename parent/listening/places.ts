@@ -35,7 +35,9 @@ const WAIT_TIMEOUT_MS = 1_000;
 
 export class Places {
   readonly #limits: Required<{ [Name in keyof PlaceLimits]: number }>;
+  /** By context id: how many of it are open, and how many wait. */
   readonly #taken = new Map<number, number>();
+  readonly #waiting = new Map<number, number>();
   readonly #queue = new Set<Waiting>();
   #open = 0;
 
@@ -56,13 +58,14 @@ export class Places {
   take(cid: number | undefined, applicant: Applicant): void {
     if (this.#open < this.#limits.maxConnections && this.#hasRoom(cid)) {
       this.#begin(cid, applicant);
-    } else if (this.#queue.size < this.#limits.maxWaiting && this.#hasRoom(cid)) {
+    } else if (this.#queue.size < this.#limits.maxWaiting && this.#mayWait(cid)) {
       const timer = setTimeout(() => {
-        this.#queue.delete(waiting);
+        this.#leaveQueue(waiting);
         applicant.turnAway();
       }, this.#limits.waitTimeoutMs);
       const waiting: Waiting = { cid, timer, begin: applicant.begin, turnAway: applicant.turnAway };
       this.#queue.add(waiting);
+      count(this.#waiting, cid, 1);
     } else {
       applicant.turnAway();
     }
@@ -71,11 +74,10 @@ export class Places {
   /** One of `cid` is over; the first in the queue that may have its place begins. */
   leave(cid: number | undefined): void {
     this.#open--;
-    this.#count(cid, -1);
+    count(this.#taken, cid, -1);
     for (const waiting of this.#queue) {
       if (!this.#hasRoom(waiting.cid)) continue;
-      clearTimeout(waiting.timer);
-      this.#queue.delete(waiting);
+      this.#leaveQueue(waiting);
       this.#begin(waiting.cid, waiting);
       return;
     }
@@ -84,15 +86,14 @@ export class Places {
   /** Turns away all that wait. */
   dismiss(): void {
     for (const waiting of [...this.#queue]) {
-      clearTimeout(waiting.timer);
-      this.#queue.delete(waiting);
+      this.#leaveQueue(waiting);
       waiting.turnAway();
     }
   }
 
   #begin(cid: number | undefined, { begin }: Applicant): void {
     this.#open++;
-    this.#count(cid, 1);
+    count(this.#taken, cid, 1);
     begin();
   }
 
@@ -100,10 +101,22 @@ export class Places {
     return cid === undefined || (this.#taken.get(cid) ?? 0) < this.#limits.maxConnectionsPerCid;
   }
 
-  #count(cid: number | undefined, change: number): void {
-    if (cid === undefined) return;
-    const taken = (this.#taken.get(cid) ?? 0) + change;
-    if (taken > 0) this.#taken.set(cid, taken);
-    else this.#taken.delete(cid);
+  /** Those of one context id that wait could all begin: it can not fill the queue either. */
+  #mayWait(cid: number | undefined): boolean {
+    if (cid === undefined) return true;
+    return (this.#taken.get(cid) ?? 0) + (this.#waiting.get(cid) ?? 0) < this.#limits.maxConnectionsPerCid;
   }
+
+  #leaveQueue(waiting: Waiting): void {
+    clearTimeout(waiting.timer);
+    this.#queue.delete(waiting);
+    count(this.#waiting, waiting.cid, -1);
+  }
+}
+
+function count(by: Map<number, number>, cid: number | undefined, change: number): void {
+  if (cid === undefined) return;
+  const number = (by.get(cid) ?? 0) + change;
+  if (number > 0) by.set(cid, number);
+  else by.delete(cid);
 }

@@ -39,6 +39,8 @@ export interface Connection {
   readonly socket: Duplex;
   /** Over vsock, who connected. */
   readonly cid?: number;
+  /** Aborts when the service wants it over: at a deadline, at the end, or since its peer is known to be gone. */
+  readonly signal: AbortSignal;
   /** What crossed so far; whoever forwards the bytes counts them here. */
   readonly traffic: Traffic;
   readonly log: (event: ParentEventName, facts?: ConnectionFacts) => void;
@@ -59,10 +61,10 @@ export interface ServiceOptions extends PlaceLimits {
 
 export interface CidListeningService extends ListeningService {
   /**
-   * Destroys what a context id has open, and says how many that were. For who knows that it is gone: a connection that
-   * is not read, because its other end is slow, does not notice by itself.
+   * Destroys what a context id has open, and says how many that were; `undefined` for peers that have none. For who knows
+   * that it is gone: a connection that is not read, because its other end is slow, does not notice by itself.
    */
-  disconnect(cid: number): number;
+  disconnect(cid: number | undefined): number;
 }
 
 /**
@@ -79,7 +81,7 @@ class Accepting implements CidListeningService {
   readonly #now: () => number;
   readonly #places: Places;
   readonly #pauses: AcceptPauses;
-  readonly #live = new Set<Connection>();
+  readonly #live = new Map<Connection, AbortController>();
   readonly #counts = { accepted: 0, refused: 0, failed: 0, full: 0, bytesFromEnclave: 0, bytesToEnclave: 0 };
   #whenIdle: (() => void)[] = [];
   #listener: Listener | undefined;
@@ -107,7 +109,7 @@ class Accepting implements CidListeningService {
 
   stats(): ServiceStats {
     let { bytesFromEnclave, bytesToEnclave } = this.#counts;
-    for (const { traffic } of this.#live) {
+    for (const { traffic } of this.#live.keys()) {
       bytesFromEnclave += traffic.bytesFromEnclave;
       bytesToEnclave += traffic.bytesToEnclave;
     }
@@ -134,16 +136,17 @@ class Accepting implements CidListeningService {
     return { forced };
   }
 
-  disconnect(cid: number): number {
-    const gone = [...this.#live].filter((connection) => connection.cid === cid);
-    for (const { socket } of gone) socket.destroy();
-    return gone.length;
+  disconnect(cid: number | undefined): number {
+    return this.#destroy((connection) => connection.cid === cid);
   }
 
   async close(): Promise<void> {
     this.#pauses.stop();
     this.#places.dismiss();
     await this.#listener?.close();
+    // Its own side is closed; a far side, or work for a peer that left, may still be there.
+    this.#destroy(() => true);
+    await this.#idle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,15 +159,17 @@ class Accepting implements CidListeningService {
     const { service, log } = this.#options;
     const id = `${service}-${++this.#counts.accepted}`;
     const from = cid === undefined ? {} : { cid };
+    const ending = new AbortController();
     const connection: Connection = {
       id,
       socket,
+      signal: ending.signal,
       traffic: { bytesFromEnclave: 0, bytesToEnclave: 0 },
       log: (event, facts) => log({ service, event, connectionId: id, ...from, ...facts }),
       ...from,
     };
     this.#places.take(cid, {
-      begin: () => void this.#serve(connection),
+      begin: () => void this.#serve(connection, ending),
       turnAway: () => {
         this.#counts.full++;
         socket.destroy();
@@ -174,9 +179,9 @@ class Accepting implements CidListeningService {
     });
   }
 
-  async #serve(connection: Connection): Promise<void> {
+  async #serve(connection: Connection, ending: AbortController): Promise<void> {
     const start = this.#now();
-    this.#live.add(connection);
+    this.#live.set(connection, ending);
     connection.log("accepted");
     try {
       const outcome = await this.#options.serve(connection);
@@ -202,7 +207,16 @@ class Accepting implements CidListeningService {
 
   #destroyAll(): void {
     this.#places.dismiss();
-    for (const { socket } of this.#live) socket.destroy();
+    this.#destroy(() => true);
+  }
+
+  #destroy(isMeant: (connection: Connection) => boolean): number {
+    const meant = [...this.#live].filter(([connection]) => isMeant(connection));
+    for (const [{ socket }, ending] of meant) {
+      ending.abort();
+      socket.destroy();
+    }
+    return meant.length;
   }
 
   async #idle(): Promise<void> {

@@ -26,18 +26,22 @@ export interface TunnelOptions {
   readonly tap?: Tap | undefined;
   /** How long nothing may cross in either direction, in milliseconds. */
   readonly idleTimeoutMs: number;
+  /** Ends it at once, both sides, whichever of them is still there. */
+  readonly signal?: AbortSignal | undefined;
   /** Where to count. */
   readonly traffic?: Traffic | undefined;
 }
 
 /** Resolves when both sockets are gone. */
 export async function tunnel(enclaveSide: Duplex, outside: Duplex, options: TunnelOptions): Promise<void> {
-  const { connectionId, tap, idleTimeoutMs, traffic } = options;
+  const { connectionId, tap, idleTimeoutMs, traffic, signal } = options;
   const destroyBoth = (): void => {
     enclaveSide.destroy();
     outside.destroy();
   };
   const idle = setTimeout(destroyBoth, idleTimeoutMs);
+  signal?.addEventListener("abort", destroyBoth, { once: true });
+  if (signal?.aborted) destroyBoth();
   const forward = (from: Duplex, to: Duplex, direction: Direction): Promise<void> => {
     const counted = direction === "from-enclave" ? "bytesFromEnclave" : "bytesToEnclave";
     from.on("data", (bytes: Uint8Array) => {
@@ -60,14 +64,18 @@ export async function tunnel(enclaveSide: Duplex, outside: Duplex, options: Tunn
     await Promise.all([forward(enclaveSide, outside, "from-enclave"), forward(outside, enclaveSide, "to-enclave")]);
   } finally {
     clearTimeout(idle);
+    signal?.removeEventListener("abort", destroyBoth);
   }
 }
 
-/** Resolves when `from` is gone, and takes `to` along unless it may still be writing what it got. */
+/**
+ * Resolves when `from` is gone, and takes `to` along unless it may still be writing what it got: `from` was read and
+ * written to the end, and `to` said its last before.
+ */
 function gone(from: Duplex, to: Duplex): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
-      if (!from.readableEnded || !from.writableFinished) to.destroy();
+      if (!from.readableEnded || !from.writableFinished || !to.readableEnded) to.destroy();
       resolve();
     };
     if (from.closed) end();

@@ -19,6 +19,8 @@ export interface Capture extends Disposable {
   readonly tap: Tap;
   /** How many bytes crossed; those written twice count once. */
   bytes(): number;
+  /** Why it stopped, if it did: a file that can not be written ends the capture, not what is captured. */
+  failure(): string | undefined;
 }
 
 /** @throws {ConfigError} `ERR_CONFIG_FILE` */
@@ -27,14 +29,21 @@ export function openCapture(path: string): Capture {
   const tails = new Map<string, Buffer>();
   let last = "";
   let seen = 0;
+  let failure: string | undefined;
   let open = true;
   return {
     tap: (connectionId, direction, bytes) => {
       const stream = `${connectionId} ${direction}`;
       if (!open) return;
       const tail = tails.get(stream) ?? Buffer.alloc(0);
-      if (stream !== last) writeAll(file, tail);
-      writeAll(file, bytes);
+      try {
+        if (stream !== last) writeAll(file, tail);
+        writeAll(file, bytes);
+      } catch (error) {
+        failure = codeOf(error);
+        open = false;
+        return;
+      }
       tails.delete(stream);
       tails.set(stream, endOf(tail, bytes));
       if (tails.size > STREAMS_MAX) tails.delete(tails.keys().next().value ?? "");
@@ -42,6 +51,7 @@ export function openCapture(path: string): Capture {
       seen += bytes.length;
     },
     bytes: () => seen,
+    failure: () => failure,
     [Symbol.dispose]: () => {
       open = false;
       closeSync(file);

@@ -30,6 +30,7 @@ const LEVELS: Readonly<Record<ParentEventName, LogLevel>> = {
   reloaded: "info",
   draining: "info",
   drained: "info",
+  "events-left-out": "warn",
 };
 
 /** A DNS name has 253 characters, and `:65535` follows. Codes are shorter. */

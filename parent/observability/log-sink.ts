@@ -12,9 +12,9 @@
 import type { Address } from "../../shared/transport/address.ts";
 import { serveChannel } from "../../shared/transport/serve-channel.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
-import { type Connection, listenService, type Outcome } from "../listening/service.ts";
+import { type CidListeningService, type Connection, listenService, type Outcome } from "../listening/service.ts";
 import { type LogCounts, LogGate, type LogLimits, type LogSink } from "./log-gate.ts";
-import type { ListeningService, ParentLog, Tap } from "./observe.ts";
+import type { ParentLog, Tap } from "./observe.ts";
 
 export interface LogSinkOptions {
   readonly transport: Transport;
@@ -34,7 +34,7 @@ export interface LogSinkOptions {
 }
 
 /** The log service once it runs. */
-export interface LogService extends ListeningService {
+export interface LogService extends CidListeningService {
   /** How many records it took and dropped. */
   records(): LogCounts;
 }

@@ -35,7 +35,7 @@ const CODES: ReadonlySet<string> = new Set([
   "ERR_INTERNAL",
 ]);
 
-export const SERVICES: readonly Service[] = ["egress", "credentials", "log", "ingress"];
+export const SERVICES: readonly Service[] = ["egress", "credentials", "configuration", "log", "ingress"];
 
 export function codeLabel(code: string | undefined): string {
   if (code === undefined) return "none";
@@ -43,5 +43,5 @@ export function codeLabel(code: string | undefined): string {
 }
 
 export function serviceLabel(service: string): string {
-  return SERVICES.find((known) => known === service) ?? "other";
+  return service === "parent" ? service : (SERVICES.find((known) => known === service) ?? "other");
 }

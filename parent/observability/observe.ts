@@ -8,7 +8,7 @@
  */
 import type { Address } from "../../shared/transport/address.ts";
 
-export type Service = "egress" | "credentials" | "log" | "ingress";
+export type Service = "egress" | "credentials" | "configuration" | "log" | "ingress";
 
 /** Which way bytes go: out of the enclave, or towards it. */
 export type Direction = "from-enclave" | "to-enclave";
@@ -20,7 +20,8 @@ export type Tap = (connectionId: string, direction: Direction, bytes: Uint8Array
  * What happened.
  *
  *   of a connection   accepted, then connected | refused | failed, then closed; or full alone
- *   of the service    paused, resumed, reloaded, draining, drained
+ *   of the service    paused, resumed, draining, drained
+ *   of the parent     reloaded, with a code where that was refused; events-left-out
  *   of a target       unhealthy, healthy
  */
 export type ParentEventName =
@@ -36,11 +37,12 @@ export type ParentEventName =
   | "draining"
   | "drained"
   | "unhealthy"
-  | "healthy";
+  | "healthy"
+  | "events-left-out";
 
 /** Something that happened. Never holds payload bytes, credentials, or text that a peer chose but in canonical form. */
 export interface ParentEvent {
-  readonly service: Service;
+  readonly service: Service | "parent";
   readonly event: ParentEventName;
   /** Absent for events of the service. */
   readonly connectionId?: string;

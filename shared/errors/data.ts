@@ -25,6 +25,12 @@ export interface DataRefusals {
   readonly ERR_DATA_LOADED: { readonly dataset: string };
   /** More bytes than the enclave takes. */
   readonly ERR_DATA_TOO_LARGE: { readonly dataset: string; readonly maximum: number };
+  /** The store has no object of this name. */
+  readonly ERR_DATA_OBJECT_MISSING: { readonly object: string };
+  /** The store gave other bytes than the anchor names: an older state, or none of ours. */
+  readonly ERR_DATA_ROLLED_BACK: { readonly state: string; readonly version: number };
+  /** Somebody else wrote first: `version` is what stands now. */
+  readonly ERR_DATA_CONFLICT: { readonly state: string; readonly version: number };
   /** A result whose signature does not verify under the key in its document. */
   readonly ERR_DATA_RESULT_SIGNATURE: Readonly<Record<string, never>>;
 }
@@ -54,6 +60,15 @@ export const DATA_TABLE: CodeTable<DataRefusals> = {
     message: (d) => `data set ${d.dataset} is loaded already, and an enclave takes each once`,
   },
   ERR_DATA_TOO_LARGE: { kind: "usage", message: (d) => `data set ${d.dataset} is larger than ${d.maximum} bytes` },
+  ERR_DATA_OBJECT_MISSING: { kind: "usage", message: (d) => `the store has no object ${d.object}` },
+  ERR_DATA_ROLLED_BACK: {
+    kind: "not authentic",
+    message: (d) => `the store does not give version ${d.version} of state ${d.state}, which the anchor names`,
+  },
+  ERR_DATA_CONFLICT: {
+    kind: "refused by policy",
+    message: (d) => `state ${d.state} is at version ${d.version} by now: read it and write again`,
+  },
   ERR_DATA_RESULT_SIGNATURE: { kind: "not authentic", message: () => "the attested key did not sign this result" },
 };
 

@@ -26,6 +26,14 @@ export interface KmsRefusals {
   readonly ERR_KMS_REFUSED: { readonly operation: string; readonly error: string; readonly reason: string };
   /** No usable answer: network, TLS or time. */
   readonly ERR_KMS_UNREACHABLE: { readonly operation: string; readonly reason: string };
+  /** The call did not end in time, waiting for its turn and all attempts included. */
+  readonly ERR_KMS_DEADLINE: { readonly operation: string; readonly deadlineMs: number; readonly attempts: number };
+  /** So many attempts in a row reached nobody that none is made for a while. */
+  readonly ERR_KMS_CIRCUIT_OPEN: { readonly operation: string; readonly retryInMs: number };
+  /** The credentials are another role's than the one pinned. */
+  readonly ERR_KMS_ROLE_MISMATCH: { readonly expected: string; readonly actual: string };
+  /** This enclave's clock and KMS's are further apart than may be corrected. */
+  readonly ERR_KMS_CLOCK_SKEW: { readonly skewMs: number; readonly maximumMs: number };
 }
 
 export type KmsCode = keyof KmsRefusals;
@@ -63,6 +71,22 @@ export const KMS_TABLE: CodeTable<KmsRefusals> = {
     message: (d) => `KMS refused ${d.operation} with ${d.error}: ${d.reason}`,
   },
   ERR_KMS_UNREACHABLE: { kind: "unreachable", message: (d) => `no answer from KMS to ${d.operation}: ${d.reason}` },
+  ERR_KMS_DEADLINE: {
+    kind: "unreachable",
+    message: (d) => `${d.operation} did not end in ${d.deadlineMs} ms, after ${d.attempts} attempts`,
+  },
+  ERR_KMS_CIRCUIT_OPEN: {
+    kind: "unreachable",
+    message: (d) => `${d.operation} is not tried: KMS was not reached of late; again in ${d.retryInMs} ms`,
+  },
+  ERR_KMS_ROLE_MISMATCH: {
+    kind: "refused by policy",
+    message: (d) => `the credentials are those of ${d.actual}, ${d.expected} is expected`,
+  },
+  ERR_KMS_CLOCK_SKEW: {
+    kind: "refused by policy",
+    message: (d) => `the clock is ${d.skewMs} ms off KMS's, at most ${d.maximumMs} ms are corrected`,
+  },
 };
 
 export class KmsError<Code extends KmsCode = KmsCode> extends ToolkitError<Code, KmsRefusals[Code]> {

@@ -16,13 +16,15 @@ export interface LauncherRefusals {
   readonly ERR_LAUNCHER_CID_TAKEN: { readonly cid: number };
   /** No enclave has this id: never started, ended, or terminated before. */
   readonly ERR_LAUNCHER_ENCLAVE_UNKNOWN: { readonly enclaveId: string };
+  /** Another parent that runs keeps the enclave of this name, such as `nitro-cid-16`. `pid` is its process. */
+  readonly ERR_LAUNCHER_KEPT: { readonly name: string; readonly pid: number };
   /** Only an enclave in debug mode has a console. */
   readonly ERR_LAUNCHER_NO_CONSOLE: { readonly enclaveId: string };
   /** The state folder is not one that only this user can write. */
   readonly ERR_LAUNCHER_STATE_FOLDER: { readonly path: string; readonly rule: string };
   /** Other launchers held the state folder all the time. */
   readonly ERR_LAUNCHER_LOCKED: { readonly path: string; readonly timeoutMs: number };
-  /** A tool or a process of the platform refused. `reason` is its own code, such as `E26`, or its exit code. */
+  /** A tool of the platform refused or did not start. `reason`: its own code, such as `E26`, its exit code, or the system's. */
   readonly ERR_LAUNCHER_TOOL_FAILED: { readonly tool: string; readonly reason: string };
   /** A tool answered something else than its documentation says. */
   readonly ERR_LAUNCHER_TOOL_ANSWER: { readonly tool: string; readonly rule: string };
@@ -53,6 +55,7 @@ export const LAUNCHER_TABLE: CodeTable<LauncherRefusals> = {
   },
   ERR_LAUNCHER_CID_TAKEN: { kind: "usage", message: (d) => `an enclave with context id ${d.cid} runs already` },
   ERR_LAUNCHER_ENCLAVE_UNKNOWN: { kind: "usage", message: (d) => `no enclave has the id ${d.enclaveId}` },
+  ERR_LAUNCHER_KEPT: { kind: "usage", message: (d) => `another parent, process ${d.pid}, keeps ${d.name}` },
   ERR_LAUNCHER_NO_CONSOLE: {
     kind: "refused by policy",
     message: (d) => `${d.enclaveId} does not run in debug mode, so it has no console`,

@@ -98,7 +98,8 @@ export function parseHead(bytes: Uint8Array): Head {
   const [start = "", ...lines] = text.slice(0, -4).split("\r\n");
   if (!/^[\x20-\x7e]+$/.test(start)) throw invalid("the first line is printable ASCII");
   const fields = lines.map((line): readonly [string, string] => {
-    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*([\t\x20-\x7e]*)$/.exec(line);
+    // Space before the value is part of what is captured: two parts that both match it would be tried in every division.
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e]*)$/.exec(line);
     if (!match) throw invalid("a header line is a name, a colon and printable ASCII");
     const [, name = "", value = ""] = match;
     return [name.toLowerCase(), value.trim()];

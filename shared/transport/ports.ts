@@ -10,5 +10,7 @@ export const EGRESS_PORT = 8001;
 export const CREDENTIALS_PORT = 8002;
 /** Parent: the log sink. */
 export const LOG_PORT = 8003;
+/** Parent: one JSON document for the application, which the enclave measures. */
+export const CONFIG_PORT = 8004;
 /** Enclave: the application's HTTP. */
 export const APP_PORT = 8080;

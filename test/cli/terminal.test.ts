@@ -67,3 +67,14 @@ describe("an input that is named", () => {
     await expect(readInput(path)).rejects.toMatchObject({ code: "ERR_CONFIG_FILE" });
   });
 });
+
+test("remarks that nobody reads are left out beyond a bound, and counted once somebody reads", () => {
+  const lines: string[] = [];
+  const stderr = { writableLength: 2_000_000, write: (text: string) => void lines.push(text) };
+  const { tell } = terminalOver({ stdout: stderr, stderr, hasColour: false, debug: false });
+  for (let i = 0; i < 3; i++) tell("unread");
+  expect(lines).toEqual([]);
+  stderr.writableLength = 0;
+  tell("read");
+  expect(lines).toEqual(["cloister: 3 lines were left out: nobody read\n", "read\n"]);
+});

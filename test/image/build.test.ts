@@ -294,7 +294,8 @@ describe("trust roots", () => {
 
   test("the entry for a device opens /dev/nsm, with the parent at CID 3", () => {
     const text = new TextDecoder().decode(deviceEntry({ ...nitroRoots(), config: { a: 1 } }));
-    expect(text).toContain('import { main, openNsmDevice } from "./app.mjs"');
+    expect(text).toContain("const { main, openNsmDevice } = app.enclave ?? app;");
+    expect(text).toContain('systemRoot: "/"');
     expect(text).toContain('parent: { kind: "vsock", cid: 3 }');
     expect(text).toContain('self: { kind: "vsock", cid: 4294967295 }');
   });

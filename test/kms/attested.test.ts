@@ -6,7 +6,7 @@ import { KMS } from "@aws-sdk/client-kms";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { attested } from "../../enclave/kms/attested.ts";
-import { kmsFailure } from "../../enclave/kms/client.ts";
+import { kmsFailure } from "../../enclave/kms/failures.ts";
 import { createRecipientKeys } from "../../enclave/kms/recipient-keys.ts";
 import {
   createMockNsm,
@@ -157,12 +157,12 @@ describe("an attested client", () => {
     expect(aws.trail().length).toBe(before);
   });
 
-  test("each call carries a key pair of its own", async () => {
+  test("M28: with keys for one use, each call carries a key pair of its own", async () => {
     const seen = new Set<string>();
+    const single = createRecipientKeys({ maxUses: 1 });
     const noting = {
-      ...keys,
       take: async () => {
-        const key = await keys.take();
+        const key = await single.take();
         seen.add(toHex(key.publicKey));
         return key;
       },
@@ -175,7 +175,7 @@ describe("an attested client", () => {
   });
 });
 
-describe("an answer that is honest in form only", () => {
+describe("K35: an answer that is honest in form only", () => {
   /** A client whose KMS is this function: what a broken or hostile one could say. */
   const saying = (change: (output: Record<string, unknown>) => void): KMS => {
     const kms = attestedBy(genuine);

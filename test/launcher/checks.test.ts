@@ -93,9 +93,9 @@ describe("checkLaunch", () => {
 
 test("a state folder whose path has a comma gives no command line", async () => {
   const files = { folder: "/emulator" };
-  expect(vsockCommand(files, [guestSockets("/s", 16)]).args[1]).toContain("socket=/s/16.dev,");
+  expect(vsockCommand(files, { guests: [guestSockets("/s", 16)] }).args[1]).toContain("socket=/s/16.dev,");
   const hostile = guestSockets("/s,guest-cid=3", 16);
-  expect(await verdict(() => vsockCommand(files, [hostile]))).toMatch(/^ERR_LAUNCHER_STATE_FOLDER/);
+  expect(await verdict(() => vsockCommand(files, { guests: [hostile] }))).toMatch(/^ERR_LAUNCHER_STATE_FOLDER/);
 });
 
 test("a console on a terminal can not steer it", async () => {

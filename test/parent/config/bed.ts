@@ -5,6 +5,10 @@ import { parseParentConfig } from "../../../parent/config/read.ts";
 import { isConfigError } from "../../../shared/errors/index.ts";
 import { scratchFolder } from "../../transport/streams.ts";
 
+/** The smallest file, and one with a way out. */
+export const RUN = "enclave:\n  platform: nitro\n  image: app.eif\n";
+export const EGRESS = `${RUN}egress:\n  allowlist:\n    - kms.eu-central-1.amazonaws.com:443\n`;
+
 const folder = scratchFolder();
 let files = 0;
 

@@ -2,12 +2,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseParentConfig } from "../../../parent/config/read.ts";
 import { PARENT_SCHEMA } from "../../../parent/config/schema.ts";
-import { verdict } from "./bed.ts";
+import { EGRESS, RUN, verdict } from "./bed.ts";
 
 const published = new URL("../../../schemas/parent.json", import.meta.url);
-
-const RUN = "enclave:\n  platform: nitro\n  image: app.eif\n";
-const EGRESS = `${RUN}egress:\n  allowlist:\n    - kms.eu-central-1.amazonaws.com:443\n`;
 
 describe("the form of parent.yaml", () => {
   test("the published schema is the one that files are checked by", () => {
@@ -27,7 +24,7 @@ describe("the form of parent.yaml", () => {
       );
       return Object.fromEntries(told);
     };
-    expect(Object.keys(defaults("enclave")).length + Object.keys(defaults("egress")).length).toBe(7);
+    expect(Object.keys(defaults("enclave")).length + Object.keys(defaults("egress")).length).toBe(8);
     expect(read).toMatchObject({
       enclave: { ...defaults("enclave"), image: "/etc/cloister/app.eif" },
       egress: defaults("egress"),
@@ -67,7 +64,6 @@ describe("the form of parent.yaml", () => {
     ],
     ["memory by unit", `${RUN}  memoryMiB: 512MiB\n`, "INVALID enclave.memoryMiB 4:3"],
     ["a number with a fraction", `${RUN}  cpus: 1.5\n`, "INVALID enclave.cpus 4:3"],
-    ["egress of an emulated enclave", EGRESS.replace("nitro", "emulated"), "INVALID egress 4:1"],
     ["an address of nowhere", `${RUN}ingress: { listen: "udp://x" }`, "INVALID ingress.listen 4:12"],
     ["an address of half a form", `${RUN}ingress: { listen: "tcp://x" }`, "INVALID ingress.listen 4:12"],
     ["a file without its path", `${RUN}logs: { to: file }`, "MISSING logs.file 4:1"],
@@ -125,7 +121,8 @@ describe("the way out", () => {
       'INVALID egress.hosts["b.test:443"] 7:3',
     ],
     ["a limit of nothing", more("limits: { maxConnections: 0 }"), "INVALID egress.limits.maxConnections 7:13"],
-    ["DNS servers", more("resolver: { servers: [10.0.0.2] }"), "taken"],
+    ["DNS servers", more('resolver: { servers: [10.0.0.2, "[fd00::2]:5353"] }'), "taken"],
+    ["a DNS server by name", more("resolver: { servers: [10.0.0.2, foo] }"), "INVALID egress.resolver.servers[1] 7:35"],
     [
       "nine DNS servers",
       more("resolver: { servers: [a, b, c, d, e, f, g, h, i] }"),

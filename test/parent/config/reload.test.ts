@@ -28,18 +28,25 @@ describe("R15: what may change while the parent runs", () => {
     ["fixed places", BASE.replace("[a.test:443]", "[a.test:443]\n  hosts: { a.test:443: 127.0.0.1:1 }"), "taken"],
     ["targets", BASE.replace('8443" }', '8443", targets: ["vsock://17:8080"] }'), "taken"],
     ["the time for draining", `${BASE}limits: { drainMs: 1000 }\n`, "taken"],
+    [
+      "defaults that are written",
+      BASE.replace("[a.test:443]", "[a.test:443]\n  connect: 8001").replace("app.eif", "app.eif, cid: 16"),
+      "taken",
+    ],
+    ["a default limit that is written", BASE.replace(":443]", ":443]\n  limits: { maxConnections: 1024 }"), "taken"],
     ["the same in another spelling", `${BASE}  `.replace("a.test:443", "'a.test:443'"), "taken"],
-    ["the image", BASE.replace("app.eif", "other.eif"), "INVALID enclave.image nowhere"],
-    ["the context id", BASE.replace("app.eif }", "app.eif, cid: 17 }"), "INVALID enclave.cid nowhere"],
-    ["a door", BASE.replace("[a.test:443]", "[a.test:443]\n  connect: 9001"), "INVALID egress.connect nowhere"],
+    ["the image", BASE.replace("app.eif", "other.eif"), "INVALID enclave.image 1:29"],
+    ["the context id", BASE.replace("app.eif }", "app.eif, cid: 17 }"), "INVALID enclave.cid 1:45"],
+    ["a door", BASE.replace("[a.test:443]", "[a.test:443]\n  connect: 9001"), "INVALID egress.connect 4:3"],
     [
       "a service's limit",
       BASE.replace("[a.test:443]", "[a.test:443]\n  limits: { maxConnections: 5 }"),
-      "INVALID egress.limits.maxConnections nowhere",
+      "INVALID egress.limits.maxConnections 4:13",
     ],
-    ["the clients' door", BASE.replace("8443", "8444"), "INVALID ingress.listen.port nowhere"],
-    ["a service more", `${BASE}logs: { to: stdout }\n`, "INVALID logs nowhere"],
-    ["a service less", BASE.replace(/ingress.*\n/, ""), "INVALID ingress nowhere"],
+    ["the clients' door", BASE.replace("8443", "8444"), "INVALID ingress.listen 4:12"],
+    ["another enclave", BASE.replace("image: app.eif", "attach: vsock://16"), "INVALID enclave.image 1:1"],
+    ["a service more", `${BASE}logs: { to: stdout }\n`, "INVALID logs 5:1"],
+    ["a service less", BASE.replace(/ingress.*\n/, ""), "INVALID ingress 1:1"],
   ])("%s", (_, next, expected) => {
     expect(verdict(next)).toBe(expected);
   });

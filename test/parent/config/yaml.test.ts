@@ -17,6 +17,10 @@ const read = (text: string): string => {
   }
 };
 
+const nested = (levels: number): string => "[".repeat(levels) + "]".repeat(levels);
+const staircase = (levels: number): string =>
+  Array.from({ length: levels }, (_, level) => `${" ".repeat(level)}a:\n`).join("");
+
 const BOMB = `a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n`;
 
 describe("strict YAML", () => {
@@ -46,16 +50,43 @@ describe("strict YAML", () => {
     ["no number", "port: .nan\n", "ERR_CONFIG_SYNTAX 1:7"],
     ["indentation by a tab", "a:\n\tb: 1\n", "ERR_CONFIG_SYNTAX 2:1"],
     ["text that is not ended", 'a: "b\n', "ERR_CONFIG_SYNTAX 2:1"],
-    ["brackets without end", "[".repeat(100_000), "ERR_CONFIG_SYNTAX 1:1"],
-    ["dashes without end", "- ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:1"],
-    ["question marks without end", "? ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:1"],
-    ["seventeen levels", `${"[".repeat(18)}${"]".repeat(18)}`, "ERR_CONFIG_SYNTAX 1:18"],
+    ["brackets without end", "[".repeat(100_000), "ERR_CONFIG_SYNTAX 1:65"],
+    ["dashes without end", "- ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:129"],
+    ["question marks without end", "? ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:129"],
+    ["colons without end", ": ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:129"],
+    ["keys without end", "a: b: ".repeat(100_000), "ERR_CONFIG_SYNTAX 1:193"],
+    ["indentation without end", staircase(1_000), "ERR_CONFIG_SYNTAX 65:65"],
+    ["sixty-four levels", nested(64), nested(64)],
+    ["sixty-five levels", nested(65), "ERR_CONFIG_SYNTAX 1:65"],
+    ["sixty-four levels of blocks", staircase(64), `${'{"a":'.repeat(64)}null${"}".repeat(64)}`],
+    ["sixty-five levels of blocks", staircase(65), "ERR_CONFIG_SYNTAX 65:65"],
+    ["brackets in text, as deep as can be", `${"- '[[['\n".repeat(3)}`, '["[[[","[[[","[[["]'],
   ])("%s", (_, text, expected) => {
     expect(read(text)).toBe(expected);
   });
 
   test("many mappings beside each other are not deep", () => {
     expect(parseStrictYaml("- {a: 1}\n".repeat(10_000), { path: "x" }).value).toHaveLength(10_000);
+  });
+
+  // The package's parser calls itself for each collection; the second time its stack ends, V8 ends the process.
+  test.each([
+    ["brackets that comments seem to close", "[ # ]\n"],
+    ["brackets that text seems to close", '[ "]",\n'],
+    ["braces that text seems to close", "{ a: '}', b:\n"],
+  ])("R14: %s are counted as they are read, again and again", (_, line) => {
+    for (const _again of [1, 2, 3]) expect(read(line.repeat(20_000))).toMatch(/^ERR_CONFIG_SYNTAX 65:/);
+  });
+
+  test("many keys take as long as many items: each is looked up, not compared with all", () => {
+    const time = (text: string): number => {
+      const start = performance.now();
+      expect(read(text)).not.toMatch(/^ERR/);
+      return performance.now() - start;
+    };
+    const lines = (prefix: string): string => Array.from({ length: 15_000 }, (_, i) => `${prefix}${i}: 1\n`).join("");
+    time(lines("- a-key-"));
+    expect(time(lines("a-key-"))).toBeLessThan(5 * time(lines("- a-key-")));
   });
 
   test("the names of an object's own machinery are names", () => {
@@ -127,8 +158,9 @@ describe("R14: the file", () => {
     expect(await refusal(loop)).toBe("ELOOP");
   });
 
-  test("one that anyone may write is refused, one that others may read is not", async () => {
-    expect(await refusal(configFile("a: 1", 0o646))).toBe("anyone may write it: chmod o-w");
+  test("one that its group or anyone may write is refused, one that others may read is not", async () => {
+    expect(await refusal(configFile("a: 1", 0o646))).toBe("others may write it: chmod go-w");
+    expect(await refusal(configFile("a: 1", 0o664))).toBe("others may write it: chmod go-w");
     expect(await refusal(configFile("a: 1", 0o644))).toBe("taken");
   });
 

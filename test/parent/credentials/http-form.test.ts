@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect as tcpConnect } from "node:net";
+import { type Socket, connect as tcpConnect } from "node:net";
 import { inspect } from "node:util";
 import { KMSClient } from "@aws-sdk/client-kms";
 import { describe, expect, test, vi } from "vitest";
@@ -163,6 +163,22 @@ describe("credentials over HTTP, in the form of a container's", () => {
     vi.advanceTimersByTime(10_000);
     expect(statusOf(await answer)).toBe("503");
   });
+
+  test.each(["is reset", "is drained"])(
+    "a provider that does not answer holds no place when its connection %s",
+    async (why) => {
+      const { service, events } = await vend({ provide: () => new Promise(() => undefined) });
+      const socket = await transport.connect(service.address);
+      socket.write(request("GET /credentials"));
+      await until(() => service.stats().bytesFromEnclave > 0);
+      // A peer that says its last may still want the answer; one that is reset does not.
+      if (why === "is reset") (socket as Socket).resetAndDestroy();
+      else expect(await service.drain(20)).toEqual({ forced: 1 });
+      await until(() => service.stats().open === 0);
+      expect(events.find(({ event }) => event === "failed")?.code).toBe("ERR_TRANSPORT_CLOSED");
+      socket.destroy();
+    },
+  );
 
   test("V02: a head that comes slowly is cut at five seconds", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

@@ -1,9 +1,9 @@
-import { constants, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { examineHost } from "../../../parent/doctor/doctor.ts";
-import { type Host, hostFiles } from "../../../parent/doctor/finding.ts";
+import { type Host, hostFiles, type ImageNeed, type WantedRun } from "../../../parent/doctor/finding.ts";
 import type { Platform } from "../../../shared/launcher.ts";
 import { scratchFolder } from "../../transport/streams.ts";
 
@@ -51,6 +51,7 @@ function host({ files = {}, devices = DEVICES, host: more = {} }: Changes = {}, 
     kind: async (path) => (devices.includes(path) ? "device" : tree.kind(path)),
     platform,
     nodeVersion: "v20.20.2",
+    searchPath: "/usr/local/bin:/usr/bin",
     nativeFault: () => undefined,
     ...more,
   };
@@ -76,9 +77,19 @@ describe("the doctor", () => {
   const PROTOCOLS = "proc/net/protocols";
   const PAGES = "sys/kernel/mm/hugepages/hugepages-2048kB";
   const GIANT = "sys/kernel/mm/hugepages/hugepages-1048576kB";
-  const wanted = (memoryMiB: number, cpus: number): Changes => ({
-    host: { wanted: { memoryMiB, cpus, connections: 100 } },
+  const RUN: WantedRun = {
+    ...{ kind: "run", cpus: 2, memoryMiB: undefined, connections: 100 },
+    image: { kind: "known", minimumMiB: 64 },
+  };
+  const wanted = (memoryMiB: number, cpus: number): Changes => ({ host: { wanted: { ...RUN, memoryMiB, cpus } } });
+  const needing = (image: ImageNeed, memoryMiB?: number): Changes => ({
+    host: { wanted: { ...RUN, image, memoryMiB } },
   });
+  const known = (minimumMiB: number): ImageNeed => ({ kind: "known", minimumMiB });
+  const unknown: ImageNeed = { kind: "unknown", code: "ERR_EIF_FILE" };
+
+  const NO_CLI = only("usr/bin/nitro-cli", null);
+  const ELSEWHERE = { searchPath: "/sbin:/opt/bin" };
 
   test.each<[string, Changes, readonly string[]]>([
     [
@@ -122,30 +133,62 @@ describe("the doctor", () => {
     ["a processor more", wanted(2_048, 4), ["processors fail"]],
     ["memory that is in use", { ...wanted(2_048, 2), ...only(`${GIANT}/free_hugepages`, "0\n") }, ["memory warn"]],
     ["no processors", only("sys/module/nitro_enclaves/parameters/ne_cpus", "\n"), ["processors fail"]],
-    ["no nitro-cli", only("usr/bin/nitro-cli", null), ["nitro-cli warn"]],
+    ["all that the image needs, where nobody says more", needing(known(2_048)), []],
+    ["an image that needs a MiB more", needing(known(2_049)), ["memory fail"]],
+    ["a MiB less than the image needs", needing(known(65), 64), ["memory fail"]],
+    ["as much as the image needs", needing(known(64), 64), []],
+    ["an image that can not be read", needing(unknown), ["memory warn"]],
+    ["an image that can not be read, and too little in any case", needing(unknown, 2_049), ["memory fail"]],
+    ["no nitro-cli, and nothing that says whether it is needed", only("usr/bin/nitro-cli", null), ["nitro-cli warn"]],
+    ["no nitro-cli, and an enclave to run", { ...wanted(64, 2), ...NO_CLI }, ["nitro-cli fail"]],
+    ["nitro-cli elsewhere in PATH", { files: { ...NO_CLI.files, "opt/bin/nitro-cli": "" }, host: ELSEWHERE }, []],
+    ["nitro-cli where PATH does not lead", { host: { ...ELSEWHERE, wanted: RUN } }, ["nitro-cli fail"]],
+    ["a folder of that name, then the file", { files: { "usr/local/bin/nitro-cli/x": "" }, host: { wanted: RUN } }, []],
+    ["one that may not be executed", { host: { wanted: RUN, isExecutable: async () => false } }, ["nitro-cli fail"]],
     ["in a container", only("proc/1/cgroup", "0::/kubepods/pod1\n"), ["metadata warn"]],
     ["in another container", only(".dockerenv", ""), ["metadata warn"]],
   ])("%s", async (_, changes, expected) => {
     expect(await complaints(changes)).toEqual(expected);
   });
 
+  test("an enclave that something else runs: vsock is asked for, and nothing that runs one", async () => {
+    const bare = { "usr/bin/nitro-cli": null, [`${PAGES}/nr_hugepages`]: null, [`${GIANT}/nr_hugepages`]: null };
+    const attached: Host["wanted"] = { kind: "attach", connections: 100 };
+    const files = { ...bare, "sys/module/nitro_enclaves/parameters/ne_cpus": null };
+    expect(await complaints({ files, devices: ["/dev/vsock"], host: { wanted: attached } })).toEqual([]);
+    expect(await complaints({ files, devices: [], host: { wanted: attached } })).toEqual(["vsock fail"]);
+    expect(await complaints({ host: { wanted: { ...attached, connections: 1_000_000 } } })).toEqual([
+      "descriptors warn",
+    ]);
+  });
+
+  test("where nitro-cli is, is the first in PATH that may be executed", async () => {
+    const found = async (isExecutable: Host["isExecutable"]): Promise<string | undefined> => {
+      const twice = host({ files: { "usr/local/bin/nitro-cli": "" }, host: { isExecutable } });
+      return (await examineHost(twice)).findings.find(({ check }) => check === "nitro-cli")?.found;
+    };
+    expect(await found(async () => true)).toBe("/usr/local/bin/nitro-cli");
+    expect(await found(async (path) => path.startsWith("/usr/bin"))).toBe("/usr/bin/nitro-cli");
+  });
+
   test("a laptop is asked for what mock mode needs, and no more", async () => {
     const laptop = { files: { "sys/module/nitro_enclaves/parameters/ne_cpus": null }, devices: [] };
     expect(await complaints(laptop, "mock")).toEqual([]);
     expect(await complaints(laptop, "emulated")).toEqual([]);
-    expect(await complaints(laptop, "nitro")).toEqual(["driver fail", "vsock fail", "processors fail"]);
+    expect(await complaints(laptop, "nitro")).toEqual(["vsock fail", "driver fail", "processors fail"]);
   });
 
   test("a folder of nothing is a host that lacks everything, and no fault of ours", async () => {
     const files = hostFiles({
       root: scratchFolder(),
-      access: (path) =>
-        access(path, constants.R_OK).then(
+      access: (path, mode) =>
+        access(path, mode).then(
           () => true,
           () => false,
         ),
     });
-    const { verdict } = await examineHost({ ...files, platform: "nitro", nodeVersion: "?", nativeFault: () => "none" });
+    const bare = { platform: "nitro", nodeVersion: "?", searchPath: "/usr/bin", nativeFault: () => "none" } as const;
+    const { verdict } = await examineHost({ ...files, ...bare });
     expect(verdict).toBe("fail");
   });
 });

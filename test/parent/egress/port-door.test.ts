@@ -116,7 +116,6 @@ describe("new rules", () => {
     );
     before.end("still here");
     expect((await collect(before)).toString()).toBe("still here");
-    expect(under.events).toContainEqual({ service: "egress", event: "reloaded", count: 0 });
   });
 
   test("R15: a list with one fault changes nothing, not even its good half", async () => {
@@ -126,6 +125,5 @@ describe("new rules", () => {
     const status = async (name: string): Promise<string> =>
       (await under.raw(`CONNECT ${name}:443 HTTP/1.1\r\nHost: ${name}:443\r\n\r\n`)).slice(9, 12);
     expect([await status("a.test"), await status("b.test")]).toEqual(["502", "403"]);
-    expect(under.events.some(({ event }) => event === "reloaded")).toBe(false);
   });
 });

@@ -86,6 +86,7 @@ describe("adoption", () => {
 
   test("a record that can not be written is told of, and the enclave serves", async () => {
     const record = {
+      hold: async () => async () => undefined,
       read: async () => undefined,
       write: () => Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" })),
     };

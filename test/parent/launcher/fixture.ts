@@ -217,9 +217,15 @@ export function keep(file: EifInspection, changes: Partial<SupervisorOptions> = 
   return { supervisor, launcher, clock, events, told, names: () => events.map(({ event }) => event), disk };
 }
 
-export function memoryRecord(enclaveId?: string): EnclaveRecord & { value: string | undefined } {
+/** A record that any number may hold at once, and that counts them. */
+export function memoryRecord(enclaveId?: string): EnclaveRecord & { value: string | undefined; holders: number } {
   return {
     value: enclaveId,
+    holders: 0,
+    async hold() {
+      this.holders++;
+      return async () => void this.holders--;
+    },
     async read() {
       return this.value;
     },

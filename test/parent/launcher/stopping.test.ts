@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { whenConnectable } from "../../../parent/launcher/readiness.ts";
+import { TransportError } from "../../../shared/errors/transport.ts";
 import type { EnclaveDescription } from "../../../shared/launcher.ts";
 import { addressOf } from "../../../shared/transport/address.ts";
 import { APP_PORT } from "../../../shared/transport/ports.ts";
@@ -47,6 +48,10 @@ describe("readiness", () => {
     const error = { code: "ERR_LAUNCHER_NOT_READY", details };
     expect(kept.supervisor.state()).toMatchObject({ kind: "waiting", failures: 1, error });
     expect(kept.told).toEqual(["started 16", "down 16 ERR_LAUNCHER_NOT_READY"]);
+    const codes = { code: "ERR_LAUNCHER_NOT_READY", cause: "ERR_LAUNCHER_TIMEOUT" };
+    for (const name of ["down", "waiting"]) {
+      expect(kept.events.find(({ event }) => event === name)).toMatchObject(codes);
+    }
     expect(kept.launcher.enclaves).toEqual([]);
   });
 
@@ -89,14 +94,42 @@ describe("readiness", () => {
     expect(kept.launcher.enclaves).toEqual([]);
   });
 
-  test("onDown that throws is told of, and the next one starts", async () => {
-    const onDown = (): Promise<void> => Promise.reject(new Error("no"));
+  test("a host on which it can not be reached: one is started, none after it, and the log says why", async () => {
+    const fault = new TransportError("ERR_TRANSPORT_UNSUPPORTED", {
+      address: "vsock://16:8080",
+      reason: "EAFNOSUPPORT",
+    });
+    const transport = { ...createTransport(), connect: () => Promise.reject(fault) };
+    const kept = keep(app, { ready: whenConnectable({ transport }) });
+    await kept.supervisor.start();
+    await kept.clock.advance(100_000);
+    expect(kept.supervisor.state()).toEqual({ kind: "refused", error: fault });
+    expect([kept.launcher.launches.length, kept.launcher.enclaves]).toEqual([1, []]);
+    expect(kept.told).toEqual(["started 16", "down 16 ERR_TRANSPORT_UNSUPPORTED"]);
+    expect(kept.events.at(-1)).toEqual({ event: "refused", code: "ERR_TRANSPORT_UNSUPPORTED" });
+  });
+
+  test.each(["ERR_TRANSPORT_HYBRID_INVALID", "ERR_TRANSPORT_PEER_MISMATCH"] as const)(
+    "%s is what one enclave's peer said: the next one is tried",
+    async (code) => {
+      const fault = new TransportError(code, { address: "", rule: "", actual: "" });
+      const kept = keep(app, { ready: () => Promise.reject(fault) });
+      await kept.supervisor.start();
+      await turns();
+      expect(kept.supervisor.state()).toMatchObject({ kind: "waiting", error: { code: "ERR_LAUNCHER_NOT_READY" } });
+    },
+  );
+
+  test("onDown that throws is told of, with what led to it, and the next one starts", async () => {
+    const cause = Object.assign(new Error("no"), { code: "EPIPE" });
+    const onDown = (): Promise<void> => Promise.reject(new Error("no", { cause }));
     const kept = keep(app, { onDown });
     await kept.supervisor.start();
     await turns();
     kept.launcher.exit("i-0-enc0");
     await kept.clock.advance(2_000);
-    expect(kept.names()).toContain("hook-failed");
+    const told = { event: "hook-failed", enclaveId: "i-0-enc0", code: "ERR_UNSPECIFIED", cause: "EPIPE" };
+    expect(kept.events).toContainEqual(told);
     expect(kept.supervisor.state()).toMatchObject({ kind: "up", enclave: { cid: 17 } });
   });
 

@@ -11,7 +11,7 @@ interface Bed {
   readonly signals: EventEmitter;
   readonly told: string[];
   readonly sent: string[];
-  readonly done: Promise<void>;
+  readonly done: Promise<"stopped" | "left">;
   readonly isDone: () => boolean;
 }
 
@@ -82,14 +82,39 @@ describe("told to stop", () => {
     expect(bed.told).toEqual(["ready", "stopping SIGTERM", "stopping-now", "closed", "stopped"]);
   });
 
-  test("what does not close is not waited for without end", async () => {
+  test("what closes, an enclave perhaps, is waited for as long as it takes, and until the third signal", async () => {
     vi.useFakeTimers();
     const bed = live({ close: () => new Promise(() => undefined) });
     bed.signals.emit("SIGTERM", "SIGTERM");
-    await vi.advanceTimersByTimeAsync(4_999);
-    expect(bed.isDone()).toBe(false);
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    bed.signals.emit("SIGTERM", "SIGTERM");
     await vi.advanceTimersByTimeAsync(1);
-    await bed.done;
+    expect(bed.isDone()).toBe(false);
+    bed.signals.emit("SIGINT", "SIGINT");
+    expect(await bed.done).toBe("left");
+    expect(bed.told.at(-1)).toBe("left 0");
+  });
+
+  test("what does not close says so: it is not called stopped", async () => {
+    const bed = live({ close: () => Promise.reject(new Error("an enclave still runs")) });
+    bed.signals.emit("SIGTERM", "SIGTERM");
+    await expect(bed.done).rejects.toThrow("an enclave still runs");
+    expect(bed.told).toEqual(["ready", "stopping SIGTERM"]);
+  });
+
+  test("a second signal does not wait for a reload that hangs", async () => {
+    let drains = 0;
+    const reading = gate<void>();
+    const bed = live({ reload: () => reading.opened, drain: async () => ({ forced: drains++ }) });
+    bed.signals.emit("SIGHUP", "SIGHUP");
+    await turns(5);
+    bed.signals.emit("SIGTERM", "SIGTERM");
+    await turns(5);
+    bed.signals.emit("SIGTERM", "SIGTERM");
+    expect(await bed.done).toBe("stopped");
+    reading.open();
+    await turns(5);
+    expect(drains).toBe(0);
   });
 });
 
@@ -197,22 +222,15 @@ describe("R31: a clock that is set", () => {
     expect(found).toEqual(TELLS_THE_TIME);
   });
 
-  test.each([86_400_000, -86_400_000])(
-    "by %i ms, neither closing nor the watchdog is early or late",
-    async (jumpMs) => {
-      vi.useFakeTimers();
-      const bed = live({ watchdogMs: 10_000, close: () => new Promise(() => undefined) });
-      await vi.advanceTimersByTimeAsync(4_999);
-      vi.setSystemTime(Date.now() + jumpMs);
-      expect(bed.sent).toEqual(["READY=1"]);
-      await vi.advanceTimersByTimeAsync(1);
-      expect(bed.sent).toEqual(["READY=1", "WATCHDOG=1"]);
-      bed.signals.emit("SIGTERM", "SIGTERM");
-      await vi.advanceTimersByTimeAsync(4_999);
-      vi.setSystemTime(Date.now() + jumpMs);
-      expect(bed.isDone()).toBe(false);
-      await vi.advanceTimersByTimeAsync(1);
-      await bed.done;
-    },
-  );
+  test.each([86_400_000, -86_400_000])("by %i ms, the watchdog is neither early nor late", async (jumpMs) => {
+    vi.useFakeTimers();
+    const bed = live({ watchdogMs: 10_000 });
+    await vi.advanceTimersByTimeAsync(4_999);
+    vi.setSystemTime(Date.now() + jumpMs);
+    expect(bed.sent).toEqual(["READY=1"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(bed.sent).toEqual(["READY=1", "WATCHDOG=1"]);
+    bed.signals.emit("SIGTERM", "SIGTERM");
+    await bed.done;
+  });
 });

@@ -126,6 +126,14 @@ describe("places", () => {
     expect(under.served.map(({ cid }) => cid)).toEqual([17, 17, 16, 16, 18]);
   });
 
+  test("R24: one context id does not take the queue either: those of it that wait could all begin", async () => {
+    const under = await bed({ maxConnections: 2, maxConnectionsPerCid: 2, maxWaiting: 4 });
+    for (const cid of [10, 11, 10, 10, 10, 10, 12]) under.arrive(cid);
+    await turns(5);
+    const full = under.events.filter(({ event }) => event === "full").map(({ cid }) => cid);
+    expect(full).toEqual([10, 10, 10]);
+  });
+
   test.each(["maxConnections", "maxConnectionsPerCid", "maxWaiting", "waitTimeoutMs"])(
     "%s is a whole number",
     async (name) => {

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { TableStore } from "../../examples/joint-analysis/store.ts";
 import { utf8 } from "../../shared/bytes.ts";
-import { type KmsCalls, seal } from "../../shared/envelope/sealed.ts";
+import { type KmsCalls, open, seal } from "../../shared/envelope/sealed.ts";
 
 const KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const context = { dataset: "x" };
@@ -23,7 +23,24 @@ const kms: KmsCalls = {
   decrypt: async () => ({ $metadata: {}, KeyId: KEY, Plaintext: new Uint8Array(32) }),
 };
 const dataset = { keyArn: KEY, context };
-const makeStore = () => new TableStore({ datasets: { flights: dataset, strikes: dataset }, kmsFor: () => kms });
+const env: Parameters<TableStore["load"]>[2] = {
+  config: { datasets: { flights: dataset, strikes: dataset } },
+  open: (message, options) => open(message, { ...options, kms }),
+};
+/** A store as the enclave's environment uses it. */
+function makeStore() {
+  const store = new TableStore();
+  const load = (name: string, message: Uint8Array) => store.load(name, message, env);
+  return {
+    load,
+    get inputs() {
+      return store.inputs;
+    },
+    get tables() {
+      return store.tables;
+    },
+  };
+}
 const sealed = (text: string) => seal(utf8(text), { kms, keyArn: KEY, context });
 
 describe("a table store", () => {
