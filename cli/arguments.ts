@@ -75,9 +75,9 @@ export async function readJson(path: string): Promise<Readonly<Record<string, un
   try {
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch (cause) {
-    // V8's message can quote the text; only its kind goes on.
-    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not JSON" }, { cause });
+  } catch {
+    // No cause: V8's message quotes the text.
+    throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not JSON" });
   }
   throw new ConfigError("ERR_CONFIG_FILE", { path, reason: "not a JSON object" });
 }

@@ -36,6 +36,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "aws trail": async () => (await import("./commands/aws-trail.ts")).awsTrail,
   "aws seed": async () => (await import("./commands/aws-seed.ts")).awsSeed,
   "aws clock": async () => (await import("./commands/aws-clock.ts")).awsClock,
+  init: async () => (await import("./commands/init.ts")).init,
+  "enclave exec": async () => (await import("./commands/enclave-exec.ts")).enclaveExec,
   "data seal": async () => (await import("./commands/data-seal.ts")).dataSeal,
   "data open": async () => (await import("./commands/data-open.ts")).dataOpen,
   "parent up": async () => (await import("./commands/parent-up.ts")).parentUp,
@@ -46,6 +48,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 const USAGE = `usage: cloister <command> [options]
 
+  cloister init NAME                                   a project that builds and passes its test at once
   cloister demo                                        the whole story in mock mode
   cloister attest verify FILE|- --policy POLICY.json   decide whether a document proves what a policy demands
   cloister attest inspect FILE|-                       show a document UNVERIFIED
@@ -60,6 +63,7 @@ const USAGE = `usage: cloister <command> [options]
   cloister eif extract FILE FOLDER                     each section into a file
   cloister enclave run FILE --platform P               start an image: nitro, emulated or mock
   cloister enclave list --platform P                   and describe, console, terminate ID
+  cloister enclave exec --config FILE -- PROGRAM ...   a program in any language, attested beside it
   cloister data seal FILE --key ARN --context K=V ...  seal a file for an enclave; data open opens one
   cloister parent up --config parent.yaml              the enclave and the services around it, in one process
   cloister parent doctor                               what this host lacks for a parent, and what to do

@@ -38,6 +38,8 @@ export type { EgressFetch } from "./egress/fetch.ts";
 export { createFetch } from "./egress/fetch.ts";
 export type { EgressAgentOptions, EnclaveLog } from "./egress/index.ts";
 export { connectThroughParent, createEgressAgent, createLog, parentCredentials } from "./egress/index.ts";
+export { defineExec } from "./exec/define.ts";
+export type { ExecDefinition } from "./exec/start.ts";
 export type { AttestedOptions } from "./kms/attested.ts";
 export { attested } from "./kms/attested.ts";
 export type { CallOptions, RetryOptions } from "./kms/calls.ts";

@@ -116,6 +116,7 @@ const ENVIRONMENT_READERS: readonly string[] = [
   "cli/commands/parent-notify.ts", // systemd's socket for the state of a service
   "cli/main.ts", // the command line
   "cli/terminal.ts", // NO_COLOR
+  "examples/run/main.ts", // a program: the AWS SDK's notice
   "mock/emulator/agent.ts", // a program: its arguments
   "mock/aws/index.ts", // refuses NODE_ENV=production
   "transport/control.ts", // PATH, handed to a child

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, rmSync } from "node:fs";
 import { open, realpath, rename, rm } from "node:fs/promises";
 import { KMS } from "@aws-sdk/client-kms";
 import { kmsFailure } from "../../enclave/kms/failures.ts";
@@ -67,6 +67,8 @@ function orUsage<Value>(usage: string, act: () => Value): Value {
   }
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** The bytes of a file from its beginning; it is opened when the first are asked for. */
 export async function* readPieces(path: string): AsyncGenerator<Uint8Array, void> {
   yield* createReadStream(path, { highWaterMark: 1 << 18 });
@@ -83,6 +85,12 @@ export async function writeWhole(stream: AsyncIterable<Uint8Array>, { input, out
   const draft = `${output}.${process.pid}.part`;
   const file = await open(draft, "wx", 0o600).catch((cause: unknown) => fileFailure(output, cause));
   let size = 0;
+  // What is not whole does not stay, whatever ends this process.
+  const onSignal = (signal: NodeJS.Signals): void => {
+    rmSync(draft, { force: true });
+    process.kill(process.pid, signal);
+  };
+  for (const name of SIGNALS) process.once(name, onSignal);
   try {
     for await (const piece of stream) {
       size += piece.length;
@@ -96,6 +104,8 @@ export async function writeWhole(stream: AsyncIterable<Uint8Array>, { input, out
     await file.close().catch(() => undefined); // the first failure is told
     await rm(draft, { force: true });
     throw asRefusal(error, input);
+  } finally {
+    for (const name of SIGNALS) process.off(name, onSignal);
   }
 }
 

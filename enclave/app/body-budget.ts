@@ -44,7 +44,10 @@ export class BodyBudget {
   open(incoming: IncomingMessage): CountedBody {
     let size = 0;
     let refusal: BodyRefusal | undefined;
+    let isOver = false;
     const take = (bytes: number): void => {
+      // Nobody would give back what is counted now.
+      if (isOver) throw new RangeError("the request is over");
       if (size + bytes > this.#limits.bodyMax) refusal = 413;
       else if (this.#held + bytes > this.#limits.bodiesMax) refusal = 503;
       if (refusal !== undefined) throw new RangeError("the body is larger than this enclave takes");
@@ -59,6 +62,7 @@ export class BodyBudget {
       release: () => {
         this.#held -= size;
         size = 0;
+        isOver = true;
       },
     };
   }

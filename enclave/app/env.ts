@@ -141,7 +141,10 @@ export async function createEnv<Config, ParentConfig>(
     now: () => doctor.now(),
     monotonicMs: () => performance.now(),
     fetch: createFetch({ agent }),
-    connect: (host, port, options = {}) => connectThroughParent({ transport, parent, host, port, ...options }),
+    connect: async (host, port, options = {}) => {
+      doctor.assertSound();
+      return connectThroughParent({ transport, parent, host, port, ...options });
+    },
     requestHandler: new SharedRequestHandler({
       httpsAgent: agent,
       connectionTimeout: CONNECT_TIMEOUT_MS,

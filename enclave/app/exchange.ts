@@ -39,8 +39,11 @@ export async function answer(
   const body = budget.open(incoming);
   const gone = new AbortController();
   outgoing.once("close", () => gone.abort(new DOMException("the client is gone", "AbortError")));
+  tellWhenLeft(incoming, outgoing);
   try {
-    await write(outgoing, await handler(toRequest(incoming, { body: body.stream, signal: gone.signal, scheme })));
+    const response = await handler(toRequest(incoming, { body: body.stream, signal: gone.signal, scheme }));
+    if (gone.signal.aborted) await response.body?.cancel();
+    else await write(outgoing, response);
   } catch (thrown) {
     const isHalf = thrown instanceof HalfAnswer;
     // A client that went away is no fault of ours, and has nobody to tell.
@@ -54,6 +57,15 @@ export async function answer(
   } finally {
     body.release();
   }
+}
+
+/** An answer that waits behind another on its connection has no socket yet, and would not hear that it is gone. */
+function tellWhenLeft({ socket }: IncomingMessage, outgoing: ServerResponse): void {
+  const left = (): void => {
+    if (outgoing.socket === null) outgoing.destroy().emit("close");
+  };
+  socket.once("close", left);
+  outgoing.once("close", () => socket.off("close", left));
 }
 
 export function refuse(outgoing: ServerResponse, status: number): void {
@@ -92,7 +104,9 @@ function toRequest(incoming: IncomingMessage, { body, signal, scheme }: RequestP
   url.pathname = query < 0 ? target : target.slice(0, query);
   url.search = query < 0 ? "" : target.slice(query);
   const hasBody = method !== "GET" && method !== "HEAD";
-  return new Request(url, { method, headers: list, signal, ...(hasBody && { body, duplex: "half" }) });
+  // It is the length of what is not handed on.
+  const kept = hasBody ? list : list.filter(([name]) => name !== "content-length");
+  return new Request(url, { method, headers: kept, signal, ...(hasBody && { body, duplex: "half" }) });
 }
 
 async function write(outgoing: ServerResponse, response: Response): Promise<void> {

@@ -5,8 +5,9 @@
  *           · moves the anchor from the version it was based on to this one. Who loses the race changed nothing
  *   read    asks the anchor which version stands · gets it · compares its SHA-384 · opens it under that number
  *
- * The anchor is what the parent does not control: a table with conditional writes over the enclave's own TLS, an enclave
- * elsewhere, a relying party. It holds a number and a digest, nothing secret. An anchor that lies can deny or roll back.
+ * The anchor is what the parent does not control: an enclave elsewhere, a relying party, a table with conditional writes
+ * under credentials that are not the parent's. Those that it hands in move the anchor as well as the enclave does. It holds
+ * a number and a digest, nothing secret. An anchor that lies can deny or roll back.
  *
  * @module
  */

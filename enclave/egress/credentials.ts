@@ -1,8 +1,9 @@
 /**
  * The role's credentials, from the parent, as the AWS SDK takes them.
  *
- * They let the enclave call AWS; they do not decide what it may decrypt: KMS does, by the attestation document. So a
- * parent that lies here gains nothing but a failed call. The answer's shape is checked all the same, and an error
+ * They let the enclave call AWS; they do not decide what it may decrypt: KMS does, by the attestation document. So with
+ * KMS a parent that lies here gains nothing but a failed call. Of other services it chooses the account: what is written
+ * there it may read and change, and another account may have a bucket or a table of the same name. The answer's shape is checked all the same, and an error
  * names the field and never its content.
  *
  *   more than five minutes left   the ones at hand

@@ -4,7 +4,8 @@
  *   https only · bodies are streams both ways · a signal ends it · no cookies, no cache
  *
  * Where the standard would follow a redirect, this gives the redirect itself: an answer does not decide where an enclave
- * connects next. An encoded body stays as the server sent it, and is not asked for.
+ * connects next. An encoded body stays as the server sent it, and is not asked for. An answer whose end is told by the
+ * end of the connection alone is refused: whoever carries the bytes could end it anywhere.
  *
  * @module
  */
@@ -23,8 +24,10 @@ export interface FetchOptions {
   readonly timeoutMs?: number;
 }
 
-/** What belongs to the connection and is not the caller's. */
-const OWN_HEADERS = ["host", "connection", "keep-alive", "transfer-encoding", "upgrade", "trailer", "expect", "te"];
+/** What belongs to the connection and is not the caller's: a length least of all, which may be another message's. */
+const OWN_HEADERS = [
+  ...["host", "connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "trailer", "expect", "te"],
+];
 /** Answers that have no body, whatever follows. Source: Fetch standard, "null body status". */
 const NULL_BODY = [204, 205, 304];
 
@@ -42,12 +45,14 @@ export function createFetch({ agent, timeoutMs = 60_000 }: FetchOptions): Egress
       path: url.pathname + url.search,
       headers: headersOf(request, body),
     });
+    // What goes out is what its head announces: the rest would be the next request here. In Node's types it is the server's alone.
+    Object.assign(outgoing, { strictContentLength: true });
     const address = `${url.hostname}:${port}`;
     outgoing.setTimeout(timeoutMs, () =>
       outgoing.destroy(new TransportError("ERR_TRANSPORT_TIMEOUT", { address, timeoutMs })),
     );
     try {
-      return toResponse(await exchange(outgoing, body), url);
+      return toResponse(await exchange(outgoing, body), { url, method: request.method });
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason;
       if (isToolkitError(error) || !(error instanceof Error)) throw error;
@@ -96,15 +101,29 @@ async function exchange(
   return answered;
 }
 
-function toResponse(incoming: IncomingMessage, url: URL): Response {
+interface Asked {
+  readonly url: URL;
+  readonly method: string;
+}
+
+function toResponse(incoming: IncomingMessage, { url, method }: Asked): Response {
   const headers = new Headers();
   for (let at = 0; at + 1 < incoming.rawHeaders.length; at += 2) {
     headers.append(incoming.rawHeaders[at] ?? "", incoming.rawHeaders[at + 1] ?? "");
   }
   const { statusCode: status = 0 } = incoming;
-  const hasBody = !NULL_BODY.includes(status);
+  const hasBody = !NULL_BODY.includes(status) && method !== "HEAD";
+  if (hasBody && !isFramed(incoming)) {
+    incoming.destroy();
+    throw Object.assign(new Error("nothing says where the answer ends"), { code: "EPROTO" });
+  }
   if (!hasBody) incoming.resume();
   const body = hasBody ? (Readable.toWeb(incoming) as ReadableStream<Uint8Array>) : null;
   const response = new Response(body, { status, headers, statusText: incoming.statusMessage ?? "" });
   return Object.defineProperty(response, "url", { value: url.href });
+}
+
+/** Whether the answer itself says where it ends. Source: RFC 9112 §6.3, §9.8. */
+function isFramed({ headers }: IncomingMessage): boolean {
+  return headers["content-length"] !== undefined || /(^|,)\s*chunked\s*$/i.test(headers["transfer-encoding"] ?? "");
 }

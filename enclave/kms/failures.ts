@@ -25,7 +25,6 @@ const TRANSIENT_CODES: ReadonlySet<string> = new Set([
 
 interface SdkError {
   readonly $response?: { body?: unknown };
-  readonly $responseBodyText?: unknown;
   readonly code?: unknown;
   readonly $fault?: unknown;
   readonly $metadata?: { readonly httpStatusCode?: unknown; readonly clockSkewCorrected?: unknown };
@@ -48,13 +47,13 @@ function isTransport({ code }: ToolkitError): boolean {
 }
 
 /**
- * The same error without what the SDK keeps in it: the request, whose head has the session token, and the answer's body.
- * An answer that is no JSON is quoted in the error for good, so another stands in its place.
+ * The same error without the request that the SDK keeps in it, whose head has the session token. One over an answer that is
+ * no JSON quotes the answer, which may hold a data key: another stands in its place.
  */
 export function withoutExchange(operation: string, error: unknown): unknown {
-  const { $response, $responseBodyText } = (error ?? {}) as SdkError;
+  const { $response } = (error ?? {}) as SdkError;
   if ($response) $response.body = undefined;
-  if ($responseBodyText === undefined) return error;
+  if (!(error instanceof Error) || error.name !== "SyntaxError") return error;
   return new KmsError("ERR_KMS_UNREACHABLE", { operation, reason: "the answer is no JSON" });
 }
 

@@ -49,6 +49,11 @@ async function send(text: string): Promise<string> {
   return read(socket);
 }
 
+/** Asks until it is answered. */
+async function serveAgain(text: string): Promise<void> {
+  while (!(await send(text)).startsWith("HTTP/1.1 200")) await new Promise(setImmediate);
+}
+
 const post = (body: string, path = "/"): string =>
   `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const echo: Handler = async (request) => Response.json({ url: request.url, body: await request.text() });
@@ -59,6 +64,50 @@ describe("serveHttp", () => {
     expect(await send(post("hello", "/a?b=c"))).toContain('{"url":"http://enclave/a?b=c","body":"hello"}');
     for (const path of ["//evil.example/x", "http://evil.example/x", "/\\evil.example"]) {
       expect(await send(post("", path)), path).toMatch(/"url":"http:\/\/enclave\//);
+    }
+  });
+
+  test("a request that waits behind another on its connection gives its place back when the client leaves", async () => {
+    const aborted: string[] = [];
+    const slow: Handler = (request) => {
+      const { pathname } = new URL(request.url);
+      request.signal.addEventListener("abort", () => aborted.push(pathname));
+      if (pathname === "/free") return new Response("free");
+      return request.text().then(
+        () =>
+          new Promise<Response>((resolve) => {
+            request.signal.addEventListener("abort", () => resolve(new Response("x".repeat(100_000))));
+          }),
+      );
+    };
+    await serve(slow, { concurrencyMax: 2, bodiesMax: 1_000, bodyMax: 1_000 });
+    const socket = await transport.connect(address);
+    socket.on("error", () => undefined);
+    socket.write(`GET /first HTTP/1.1\r\nHost: x\r\n\r\n${post("x".repeat(900), "/second")}`);
+    while ((await send(post("", "/free"))).includes("free")) await new Promise(setImmediate);
+    socket.destroy();
+    while (aborted.filter((path) => path !== "/free").length < 2) await new Promise(setImmediate);
+    // Both places, and the 900 bytes.
+    await serveAgain(post("y".repeat(900), "/free"));
+    expect(aborted.filter((path) => path !== "/free").toSorted()).toEqual(["/first", "/second"]);
+    expect(faults).toEqual([]);
+  });
+
+  test("what is read of a body after the answer is refused, since nobody would give it back", async () => {
+    let late: Promise<unknown> = Promise.resolve();
+    const early: Handler = async (request) => {
+      const reader = request.body?.getReader();
+      await reader?.read();
+      late = new Promise((resolve) => setTimeout(resolve, 20)).then(async () => {
+        while (!(await reader?.read())?.done);
+      });
+      late.catch(() => undefined);
+      return new Response(null, { status: 202 });
+    };
+    await serve(early, { bodiesMax: 200_000, bodyMax: 200_000 });
+    for (let i = 0; i < 4; i++) {
+      expect(await send(post("z".repeat(150_000)))).toMatch(/^HTTP\/1.1 202/);
+      await late.catch(() => undefined);
     }
   });
 

@@ -162,4 +162,27 @@ describe("a permit", () => {
     agent.destroy();
     await expect(permitted(`https://${HOST}/`)).rejects.toMatchObject({ cause: refusal });
   });
+
+  test.each(["GET", "DELETE", "POST"])("a length of the caller's frames nothing: %s", async (method) => {
+    const seen: string[] = [];
+    serve = async (incoming, outgoing) => {
+      seen.push(`${incoming.method} ${incoming.url}`);
+      await mirror(incoming, outgoing);
+    };
+    const hidden = "x".repeat(20) + "GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n";
+    const body = method === "GET" ? {} : { body: hidden };
+    const response = await fetch(`https://${HOST}/a`, { method, headers: { "content-length": "20" }, ...body });
+    const { headers, body: got } = (await response.json()) as { headers: Record<string, string>; body: string };
+    expect(got).toBe(method === "GET" ? "" : hidden);
+    expect(headers["content-length"]).toBe(method === "GET" ? undefined : String(hidden.length));
+    await (await fetch(`https://${HOST}/b`)).text();
+    expect(seen).toEqual([`${method} /a`, "GET /b"]);
+  });
+
+  test("an answer whose end only the connection tells is refused: a parent could end it anywhere", async () => {
+    serve = (_, outgoing) => {
+      outgoing.socket?.end("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nallow: alice\n");
+    };
+    expect(await codeOf(fetch(`https://${HOST}/a`))).toBe("ERR_TRANSPORT_UNREACHABLE");
+  });
 });
