@@ -103,7 +103,7 @@ bench-data: node_modules/.built ## sealing and opening streams of DATA_MIB, defa
 soak: node_modules/.built ## half an hour of faults around the proxy, by a seed
 	SOAK_MINUTES=$${SOAK_MINUTES:-30} npx vitest run test/parent/soak.test.ts
 
-aws-clients: ## the AWS CLI and boto3, pinned, for the tests that drive the mock AWS with them
+aws-clients: ## the AWS CLI, boto3, the Encryption SDK for Python and moto, pinned: clients and peers of tests and examples
 	test/mock-aws/clients/install.sh $(CACHE)/aws-clients
 
 $(CACHE)/peers/.stamp: Makefile

@@ -81,7 +81,8 @@ const STATUS: Readonly<Record<RefusalKind, number>> = {
   "host lacks": 503,
 };
 
-function refusal(error: unknown, id: string): Response {
+/** What a client is told of an error: of one that is no refusal of this toolkit, the number alone. */
+export function refusal(error: unknown, id: string): Response {
   if (isToolkitError(error)) return Response.json(error.toJSON(), { status: STATUS[error.kind] });
   return Response.json({ code: "ERR_INTERNAL", message: "internal error", details: { id } }, { status: 500 });
 }

@@ -169,15 +169,17 @@ class Parts {
     { env, tls, platform: { nsm, self, parent }, transport }: Listening<Config, ParentConfig>,
   ): Promise<HttpServer> {
     const handler = async (request: Request): Promise<Response> => fetch(request, env);
-    const sealed = browsers && createSealedRequests({ nsm, handler, origins: browsers.origins });
+    // An error's message may hold data; its name does not leave in the answer, and the log is read by the parent.
+    const onInternalError = (error: unknown, id: string): void =>
+      this.#log.write("error", "internal error", { id, name: codeOf(error) });
+    const sealed = browsers && createSealedRequests({ nsm, handler, onInternalError, origins: browsers.origins });
     return serveHttp({
       transport,
       address: addressOf(self, APP_PORT),
       // Any enclave beside this one can dial vsock.
       ...(parent.kind === "vsock" && { allowedCids: [parent.cid] }),
       handler: async (request) => (await sealed?.handle(request)) ?? handler(request),
-      // An error's message may hold data; its name does not leave in the answer, and the log is read by the parent.
-      onInternalError: (error, id) => this.#log.write("error", "internal error", { id, name: codeOf(error) }),
+      onInternalError,
       ...(limits && { limits }),
       ...(tls && { tls }),
     });

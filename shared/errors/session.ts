@@ -22,6 +22,8 @@ export interface SessionRefusals {
   readonly ERR_SESSION_NOT_OPENED: { readonly message: "request" | "answer" };
   /** The sealed request came before. */
   readonly ERR_SESSION_REPLAYED: Readonly<Record<string, never>>;
+  /** The message is larger than this side takes. Size in bytes. */
+  readonly ERR_SESSION_TOO_LARGE: { readonly message: "request" | "answer"; readonly maximum: number };
   /** The other side does not speak the protocol of the session. */
   readonly ERR_SESSION_MALFORMED: { readonly rule: string };
   /** The peer refused this enclave's own document. `refusal` is the code it gave; nobody vouches for it. */
@@ -54,6 +56,10 @@ export const SESSION_TABLE: CodeTable<SessionRefusals> = {
   },
   ERR_SESSION_NOT_OPENED: { kind: "not authentic", message: (d) => `the sealed ${d.message} does not open` },
   ERR_SESSION_REPLAYED: { kind: "refused by policy", message: () => "this sealed request came before" },
+  ERR_SESSION_TOO_LARGE: {
+    kind: "not authentic",
+    message: (d) => `this side takes ${d.message}s of at most ${d.maximum} bytes`,
+  },
   ERR_SESSION_MALFORMED: { kind: "not authentic", message: (d) => `not a message of this session: ${d.rule}` },
   ERR_SESSION_PEER_REFUSED: {
     kind: "refused by policy",

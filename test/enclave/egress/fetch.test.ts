@@ -169,7 +169,7 @@ describe("a permit", () => {
       seen.push(`${incoming.method} ${incoming.url}`);
       await mirror(incoming, outgoing);
     };
-    const hidden = "x".repeat(20) + "GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n";
+    const hidden = `${"x".repeat(20)}GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n`;
     const body = method === "GET" ? {} : { body: hidden };
     const response = await fetch(`https://${HOST}/a`, { method, headers: { "content-length": "20" }, ...body });
     const { headers, body: got } = (await response.json()) as { headers: Record<string, string>; body: string };

@@ -46,5 +46,5 @@ else
   echo "install.sh: neither ensurepip, nor pip, nor apt-get to get it with" >&2
   exit 1
 fi
-"$folder/bin/python" -c 'import awscli, boto3, cryptography'
+"$folder/bin/python" -c 'import awscli, aws_encryption_sdk, boto3, cryptography, moto'
 touch "$stamp"
