@@ -90,6 +90,8 @@ export type ServicesStats = Readonly<Partial<Record<Exclude<Service, "egress">, 
 
 /** Of the time for draining, what is kept for the services that the enclave needs while it serves the last clients. */
 const RESERVED = 0.1;
+/** Once clients are served, what the enclave keeps open and does not use ends after so long, in milliseconds. */
+const QUIET_MS = 2_000;
 
 /**
  * @throws {ConfigError} the allowlist or another option is not usable
@@ -161,7 +163,7 @@ class RunningServices implements Services {
     const start = performance.now();
     const clients = (await this.ingress?.drain(deadlineMs * (1 - RESERVED))) ?? { forced: 0 };
     const left = Math.max(0, deadlineMs - (performance.now() - start));
-    const others = await Promise.all(this.egress.map((door) => door.drain(left)));
+    const others = await Promise.all(this.egress.map((door) => door.drain(left, { quietMs: QUIET_MS })));
     return { forced: [clients, ...others].reduce((sum, { forced }) => sum + forced, 0) };
   }
 

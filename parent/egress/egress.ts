@@ -111,7 +111,7 @@ export async function startEgress(options: EgressOptions): Promise<EgressService
     address: service.address,
     stats: () => ({ ...service.stats(), ...engine.counts }),
     update: (rules) => engine.update(rules),
-    drain: (deadlineMs) => service.drain(deadlineMs),
+    drain: (deadlineMs, options) => service.drain(deadlineMs, options),
     disconnect: (cid) => service.disconnect(cid),
     close: () => service.close(),
     [Symbol.asyncDispose]: () => service.close(),

@@ -59,7 +59,13 @@ export interface ServiceOptions extends PlaceLimits {
   readonly serve: (connection: Connection) => Promise<Outcome>;
 }
 
+export interface DrainOptions {
+  /** Ends what carries nothing for so long, at most twice as long, in milliseconds: a kept connection has no other end. */
+  readonly quietMs?: number;
+}
+
 export interface CidListeningService extends ListeningService {
+  drain(deadlineMs: number, options?: DrainOptions): Promise<{ readonly forced: number }>;
   /**
    * Destroys what a context id has open, and says how many that were; `undefined` for peers that have none. For who knows
    * that it is gone: a connection that is not read, because its other end is slow, does not notice by itself.
@@ -118,7 +124,7 @@ class Accepting implements CidListeningService {
     return { open: this.#live.size, accepted, refused, failed, full, bytesFromEnclave, bytesToEnclave, acceptPauses };
   }
 
-  async drain(deadlineMs: number): Promise<{ readonly forced: number }> {
+  async drain(deadlineMs: number, { quietMs }: DrainOptions = {}): Promise<{ readonly forced: number }> {
     if (!(deadlineMs >= 0 && deadlineMs <= 0x7fff_ffff)) throw new RangeError("deadlineMs must be 0 to 2^31-1");
     const { service, log } = this.#options;
     const start = this.#now();
@@ -129,11 +135,27 @@ class Accepting implements CidListeningService {
       forced = this.#live.size + this.#places.waiting;
       this.#destroyAll();
     }, deadlineMs);
+    const quiet = quietMs === undefined ? undefined : setInterval(this.#endQuiet(), quietMs);
     await this.#idle();
     clearTimeout(timer);
+    clearInterval(quiet);
     await this.close();
     log({ service, event: "drained", count: forced, durationMs: this.#now() - start });
     return { forced };
+  }
+
+  /** Each time it is called: ends what has not carried a byte since the last time. */
+  #endQuiet(): () => void {
+    const before = new Map<Connection, number>();
+    return () => {
+      this.#destroy((connection) => {
+        const { bytesFromEnclave, bytesToEnclave } = connection.traffic;
+        const crossed = bytesFromEnclave + bytesToEnclave;
+        const isQuiet = before.get(connection) === crossed;
+        before.set(connection, crossed);
+        return isQuiet;
+      });
+    };
   }
 
   disconnect(cid: number | undefined): number {

@@ -69,7 +69,7 @@ describe("attested TLS", () => {
 
 /** An enclave for browsers, and a parent that keeps what it carries, and changes it if told to. */
 async function browserBed(hunt: Hunt, handler: (request: Request) => Promise<Response>, change = (b: Buffer) => b) {
-  const enclave = createSealedRequests({ nsm: await mockNsm(), handler });
+  const enclave = createSealedRequests({ onInternalError: () => {}, nsm: await mockNsm(), handler });
   const fetch = async (url: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(url, init);
     const sent = Buffer.from(await request.clone().arrayBuffer());

@@ -126,6 +126,23 @@ describe("places", () => {
     expect(under.served.map(({ cid }) => cid)).toEqual([17, 17, 16, 16, 18]);
   });
 
+  test("R27: draining ends what carries nothing, and not what does; neither is forced", async () => {
+    vi.useFakeTimers();
+    const under = await bed({});
+    for (const cid of [16, 17]) under.arrive(cid);
+    await vi.advanceTimersByTimeAsync(0);
+    const [busy, quiet] = under.served;
+    const drained = under.service.drain(60_000, { quietMs: 1_000 });
+    for (let second = 0; second < 4; second++) {
+      if (busy) busy.traffic.bytesFromEnclave++;
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect([busy?.signal.aborted, quiet?.signal.aborted]).toEqual([false, true]);
+    busy?.socket.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(await drained).toEqual({ forced: 0 });
+  });
+
   test("R24: one context id does not take the queue either: those of it that wait could all begin", async () => {
     const under = await bed({ maxConnections: 2, maxConnectionsPerCid: 2, maxWaiting: 4 });
     for (const cid of [10, 11, 10, 10, 10, 10, 12]) under.arrive(cid);
