@@ -13,10 +13,10 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
+import type { ClientRequest } from "node:http";
 import { Agent, type RequestOptions } from "node:https";
-import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { type TLSSocket, connect as tlsConnect } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { type ChainCache, createChainCache, type VerifiedAttestation } from "../shared/attestation/index.ts";
 import { readPolicy } from "../shared/attestation/policy.ts";
 import { TransportError } from "../shared/errors/index.ts";
@@ -24,22 +24,20 @@ import { EXPORTER_BYTES, EXPORTER_LABEL, TLS_PURPOSE, tlsDigest } from "../share
 import { type EnclavePolicy, verifyBoundDocument } from "../shared/session/bound-document.ts";
 import { NONCE_BYTES } from "../shared/session/nonce.ts";
 import { askDocument } from "./ask-document.ts";
+import { RequestGate } from "./request-gate.ts";
+import { type Opening, secureConnect } from "./secure-connect.ts";
 
 export interface AttestedAgentOptions {
   /** Until a connection is verified, in milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
   /** How long a verified connection is used, in milliseconds. Default 3 600 000: an hour after an image is revoked at the latest. */
   readonly sessionMaxAgeMs?: number;
-  /** Connections to one host and port. Default 64. */
+  /** Connections to one host and port, and so requests at once; further ones wait. Default 64. */
   readonly maxSockets?: number;
   /** The moment to judge at. Default: the system's clock. */
   readonly now?: () => Date;
   /** How connections are made. Default TCP, to the host and port of the URL. */
-  readonly connect?: (target: {
-    readonly host: string;
-    readonly port: number;
-    readonly signal: AbortSignal;
-  }) => Promise<Duplex>;
+  readonly connect?: (target: Opening) => Promise<Duplex>;
 }
 
 /** Made by `createAttestedAgent`; works wherever Node takes an `https.Agent`. */
@@ -67,10 +65,14 @@ export function createAttestedAgent(policy: EnclavePolicy, options: AttestedAgen
   return new VerifyingAgent(policy, options);
 }
 
-interface Opening {
-  readonly host: string;
-  readonly port: number;
-  readonly signal: AbortSignal;
+/** Whether requests through it are verified: no other agent is one of these, whatever it looks like. */
+export function isAttestedAgent(agent: unknown): agent is AttestedAgent {
+  return agent instanceof VerifyingAgent;
+}
+
+/** What a request calls to be sent; Node's types leave it out. */
+interface Sending {
+  addRequest(request: ClientRequest, options: RequestOptions): void;
 }
 
 class VerifyingAgent extends Agent implements AttestedAgent {
@@ -84,13 +86,15 @@ class VerifyingAgent extends Agent implements AttestedAgent {
   readonly #expired = new WeakSet<Duplex>();
   /** Connections under way. */
   readonly #opening = new Set<AbortController>();
+  readonly #gate: RequestGate;
 
   constructor(policy: EnclavePolicy, options: AttestedAgentOptions) {
     const { timeoutMs = 10_000, sessionMaxAgeMs = 3_600_000, maxSockets = 64 } = options;
     for (const [name, value] of Object.entries({ timeoutMs, sessionMaxAgeMs, maxSockets })) {
       if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} is 1 or more, not ${value}`);
     }
-    super({ keepAlive: true, maxSockets, maxCachedSessions: 0 });
+    super({ keepAlive: true, maxCachedSessions: 0 });
+    this.#gate = new RequestGate(maxSockets);
     this.#policy = structuredClone(policy);
     this.#options = options;
     this.#timeoutMs = timeoutMs;
@@ -99,6 +103,11 @@ class VerifyingAgent extends Agent implements AttestedAgent {
 
   attestationOf(socket: Duplex): VerifiedAttestation | undefined {
     return this.#verified.get(socket);
+  }
+
+  addRequest(request: ClientRequest, options: RequestOptions): void {
+    const pass = (): void => (Agent.prototype as unknown as Sending).addRequest.call(this, request, options);
+    this.#gate.enter(`${options.host ?? options.hostname}:${options.port ?? DEFAULT_PORT}`, { request, pass });
   }
 
   override createConnection(
@@ -127,9 +136,10 @@ class VerifyingAgent extends Agent implements AttestedAgent {
     this.#opening.add(attempt);
     try {
       const opening = { host, port, signal: attempt.signal };
-      const socket = await this.#secure(opening);
+      const socket = await secureConnect(opening, this.#options.connect);
       try {
         this.#verified.set(socket, await this.#verify(socket, opening));
+        attempt.signal.throwIfAborted();
       } catch (error) {
         socket.destroy();
         throw error;
@@ -158,22 +168,6 @@ class VerifyingAgent extends Agent implements AttestedAgent {
     });
   }
 
-  async #secure(opening: Opening): Promise<TLSSocket> {
-    const { host, port } = opening;
-    const tunnel = await this.#options.connect?.(opening);
-    const socket = tlsConnect({
-      ...(tunnel ? { socket: tunnel } : { host, port }),
-      ...(isIP(host) === 0 && { servername: host }),
-      minVersion: "TLSv1.3",
-      ALPNProtocols: ["http/1.1"],
-      // Neither trusted nor distrusted: the document decides, and whom the host trusts plays no part.
-      rejectUnauthorized: false,
-    });
-    socket.allowHalfOpen = false;
-    socket.once("close", () => tunnel?.destroy());
-    return secured(socket, opening);
-  }
-
   /** Used up to its age: idle it ends then, busy it ends with the request under way. */
   #expireLater(socket: TLSSocket): void {
     const timer = setTimeout(() => {
@@ -187,42 +181,9 @@ class VerifyingAgent extends Agent implements AttestedAgent {
   override destroy(): void {
     const closed = new TransportError("ERR_TRANSPORT_CLOSED", { address: "the attested agent" });
     for (const attempt of this.#opening) attempt.abort(closed);
+    this.#gate.refuse(closed);
     super.destroy();
   }
-}
-
-function secured(socket: TLSSocket, { host, port, signal }: Opening): Promise<TLSSocket> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      signal.removeEventListener("abort", onAbort);
-      socket.off("error", onError).off("close", onClose).off("secureConnect", onSecure);
-    };
-    const fail = (error: unknown): void => {
-      settle();
-      socket.on("error", () => {}).destroy();
-      reject(error);
-    };
-    const refused = (reason: string, cause?: Error): TransportError =>
-      new TransportError("ERR_TRANSPORT_TLS_REFUSED", { host, port, reason }, { cause });
-    const onAbort = (): void => fail(signal.reason);
-    const onError = (error: NodeJS.ErrnoException): void => {
-      const reason = error.code ?? "unknown";
-      const unreachable = error.syscall === "connect" || error.syscall === "getaddrinfo";
-      const address = `${host}:${port}`;
-      if (unreachable) fail(new TransportError("ERR_TRANSPORT_UNREACHABLE", { address, reason }, { cause: error }));
-      else fail(refused(reason, error));
-    };
-    const onClose = (): void => fail(refused("CLOSED"));
-    const onSecure = (): void => {
-      settle();
-      // Whoever has the connection sees `close`.
-      socket.on("error", () => {});
-      resolve(socket);
-    };
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    socket.on("error", onError).on("close", onClose).on("secureConnect", onSecure);
-  });
 }
 
 /** The key that the server proved to hold in the handshake. */

@@ -18,6 +18,7 @@ import { AttestationError } from "../../shared/errors/attestation.ts";
 import { SessionError } from "../../shared/errors/session.ts";
 import { TransportError } from "../../shared/errors/transport.ts";
 import { type EnclavePolicy, verifyBoundDocument } from "../../shared/session/bound-document.ts";
+import { readBounded } from "../../shared/session/bounded-body.ts";
 import { NONCE_BYTES, toBase64Url } from "../../shared/session/nonce.ts";
 import { decodeAnswer, encodeRequest } from "../../shared/session/sealed-http.ts";
 import {
@@ -35,6 +36,10 @@ export interface SealedClientOptions {
   readonly policy: EnclavePolicy;
   /** How long a key is used before a new document is asked for, in milliseconds. Default 300 000, half of what enclaves give. */
   readonly keyMaxAgeMs?: number;
+  /** Until a document has come, in milliseconds. Default 10 000. How long a request may take is its own `signal`'s to say. */
+  readonly timeoutMs?: number;
+  /** Largest sealed answer in bytes. Default 64 MiB. */
+  readonly answerMax?: number;
   /** The platform's by default. */
   readonly fetch?: typeof globalThis.fetch;
   /** The moment to judge at. Default: the system's clock. */
@@ -47,6 +52,7 @@ export interface SealedInit {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Gives up waiting, for the enclave's key as for the answer. */
   readonly signal?: AbortSignal;
 }
 
@@ -74,9 +80,13 @@ interface AttestedKey {
 /** SubjectPublicKeyInfo of a P-384 key. */
 const REQUEST_KEY_BYTES = 120;
 const BODILESS: readonly number[] = [204, 205, 304];
+/** Bytes of a refusal that are read: it is a code and a sentence. */
+const REFUSAL_MAX = 4_096;
+const MIB = 1_048_576;
 
 /**
  * @throws {ConfigError} the policy is incomplete
+ * @throws {RangeError} a limit that is no whole number of 1 or more
  *
  * @example
  * ```ts
@@ -93,6 +103,8 @@ class Client implements SealedClient {
   readonly #base: URL;
   readonly #policy: EnclavePolicy;
   readonly #keyMaxAgeMs: number;
+  readonly #timeoutMs: number;
+  readonly #answerMax: number;
   readonly #fetch: typeof globalThis.fetch;
   readonly #now: () => Date;
   readonly #monotonicMs: () => number;
@@ -101,7 +113,13 @@ class Client implements SealedClient {
 
   constructor(options: SealedClientOptions) {
     const { url, policy, keyMaxAgeMs = 300_000, fetch = globalThis.fetch, now = () => new Date() } = options;
+    const { timeoutMs = 10_000, answerMax = 64 * MIB } = options;
+    for (const [name, value] of Object.entries({ keyMaxAgeMs, timeoutMs, answerMax })) {
+      if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} is 1 or more, not ${value}`);
+    }
     this.#base = new URL(url);
+    this.#timeoutMs = timeoutMs;
+    this.#answerMax = answerMax;
     this.#policy = structuredClone(policy);
     this.#keyMaxAgeMs = keyMaxAgeMs;
     // Called without a receiver: browsers insist.
@@ -114,9 +132,14 @@ class Client implements SealedClient {
     return (await this.#present()).attestation;
   }
 
-  async fetch(path: string, init: SealedInit = {}): Promise<Response> {
+  fetch(path: string, init: SealedInit = {}): Promise<Response> {
+    return orAborted(this.#send(path, init), init.signal);
+  }
+
+  async #send(path: string, init: SealedInit): Promise<Response> {
     const { method = "GET", headers = {}, body = new Uint8Array(), signal } = init;
     const { spki } = await this.#present();
+    signal?.throwIfAborted();
     const fields = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
     const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
     const plain = encodeRequest({ method, path, headers: fields, body: bytes });
@@ -129,7 +152,9 @@ class Client implements SealedClient {
       ...(signal && { signal }),
     });
     if (response.status !== 200) throw await this.#refusal(response);
-    const answer = decodeAnswer(await openAnswer(new Uint8Array(await response.arrayBuffer())));
+    const sealed = await readBounded(response, this.#answerMax);
+    if (!sealed) throw new SessionError("ERR_SESSION_TOO_LARGE", { message: "answer", maximum: this.#answerMax });
+    const answer = decodeAnswer(await openAnswer(sealed));
     const content = BODILESS.includes(answer.status) || method === "HEAD" ? null : Uint8Array.from(answer.body);
     const list = answer.headers.map(([name, value]): [string, string] => [name, value]);
     return new Response(content, { status: answer.status, headers: list });
@@ -145,18 +170,31 @@ class Client implements SealedClient {
     return this.#key ?? this.#present();
   }
 
+  /** Ends in time: all who come later wait for it. */
   async #ask(): Promise<AttestedKey> {
+    const attempt = new AbortController();
+    const timeoutMs = this.#timeoutMs;
+    const late = new TransportError("ERR_TRANSPORT_TIMEOUT", { address: this.#base.origin, timeoutMs });
+    const timer = setTimeout(() => attempt.abort(late), timeoutMs);
+    try {
+      return await orAborted(this.#askUntil(attempt.signal), attempt.signal);
+    } finally {
+      clearTimeout(timer);
+      // What is left of an answer that was refused.
+      attempt.abort();
+    }
+  }
+
+  async #askUntil(signal: AbortSignal): Promise<AttestedKey> {
     const askedAt = this.#monotonicMs();
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const url = new URL(`${REQUEST_KEY_PATH}?nonce=${toBase64Url(nonce)}`, this.#base);
-    const response = await this.#fetch(url, { redirect: "error" });
+    const response = await this.#fetch(url, { redirect: "error", signal });
     if (response.status !== 200) {
       throw new SessionError("ERR_SESSION_UNATTESTED", { reason: `HTTP ${response.status}` });
     }
-    const document = new Uint8Array(await response.arrayBuffer());
-    if (document.length > DOCUMENT_MAX) {
-      throw new SessionError("ERR_SESSION_UNATTESTED", { reason: `${document.length} bytes` });
-    }
+    const document = await readBounded(response, DOCUMENT_MAX);
+    if (!document) throw new SessionError("ERR_SESSION_UNATTESTED", { reason: `more than ${DOCUMENT_MAX} bytes` });
     return { ...(await this.#verify(document, nonce)), askedAt };
   }
 
@@ -175,7 +213,7 @@ class Client implements SealedClient {
   }
 
   async #refusal(response: Response): Promise<Error> {
-    const text = await response.text();
+    const text = new TextDecoder().decode(await readBounded(response, REFUSAL_MAX));
     if (response.status === 422 && text.includes('"ERR_SESSION_KEY_UNKNOWN"')) {
       this.#key = undefined;
       return new SessionError("ERR_SESSION_KEY_UNKNOWN", {});
@@ -183,4 +221,15 @@ class Client implements SealedClient {
     const address = this.#base.origin;
     return new TransportError("ERR_TRANSPORT_UNREACHABLE", { address, reason: `HTTP ${response.status}` });
   }
+}
+
+/** Whoever carries the messages may ignore the signal, or the platform's `fetch` not have been handed it. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
 }

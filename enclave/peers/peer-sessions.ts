@@ -8,14 +8,14 @@
  * @module
  */
 import type { Duplex } from "node:stream";
-import { createSecureContext, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import type { VerifiedAttestation } from "../../shared/attestation/index.ts";
 import { readPolicy } from "../../shared/attestation/policy.ts";
 import { TransportError } from "../../shared/errors/transport.ts";
 import type { NsmDevice } from "../../shared/nsm/device.ts";
 import type { EnclavePolicy } from "../../shared/session/bound-document.ts";
 import { createDocumentRate, type DocumentLimits } from "../tls/document-rate.ts";
-import { createHandshakes, type HandshakeLimits } from "../tls/handshake.ts";
+import { createHandshakes, type HandshakeLimits, serverContext } from "../tls/handshake.ts";
 import { createTlsIdentity } from "../tls/identity.ts";
 import { PEER_ADDRESS, PeerEnd } from "./peer-end.ts";
 
@@ -66,8 +66,9 @@ export async function createPeerSessions(options: PeerSessionsOptions): Promise<
   const { nsm, now, monotonicMs = () => performance.now(), timeoutMs = 10_000, limits = {} } = options;
   readPolicy({ ...options.policy, nonce: "unchecked", userData: "unchecked", publicKey: "unchecked" });
   const policy = structuredClone(options.policy);
-  const { keyPem: key, certificatePem: cert, spki } = await createTlsIdentity(now());
-  const secureContext = createSecureContext({ key, cert, minVersion: "TLSv1.3" });
+  const identity = await createTlsIdentity(now());
+  const { spki } = identity;
+  const secureContext = serverContext(identity, identity.certificatePem);
   const rate = createDocumentRate(limits.documents ?? {}, monotonicMs);
   const handshakes = createHandshakes({ ...limits, handshakeTimeoutMs: timeoutMs });
   const ends = new PeerEnd(nsm, { policy, now });

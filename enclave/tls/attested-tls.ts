@@ -7,9 +7,8 @@
  *
  * @module
  */
-import { constants } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import { encodeUserData } from "../../shared/attestation/user-data.ts";
 import { SessionError } from "../../shared/errors/session.ts";
 import type { NsmDevice } from "../../shared/nsm/device.ts";
@@ -25,7 +24,13 @@ import { nonceOf } from "../../shared/session/nonce.ts";
 import type { ServerTls } from "../app/server-tls.ts";
 import { ACME_PROTOCOL, offersChallenge } from "./challenge-hello.ts";
 import { createDocumentRate, type DocumentLimits, type DocumentRate } from "./document-rate.ts";
-import { createHandshakes, type HandshakeLimits, type Handshakes } from "./handshake.ts";
+import {
+  createHandshakes,
+  type HandshakeLimits,
+  type Handshakes,
+  type HandshakeTerms,
+  serverContext,
+} from "./handshake.ts";
 import { createTlsIdentity, type TlsIdentity } from "./identity.ts";
 
 export interface AttestedTlsOptions {
@@ -73,7 +78,6 @@ class AttestedServer implements AttestedTls {
   readonly #nsm: Pick<NsmDevice, "attest">;
   readonly #rate: DocumentRate;
   readonly #handshakes: Handshakes;
-  readonly #helloTimeoutMs: number;
   #context: SecureContext;
   #challenge: SecureContext | undefined;
 
@@ -82,16 +86,15 @@ class AttestedServer implements AttestedTls {
     this.#nsm = nsm;
     this.#rate = createDocumentRate(limits.documents ?? {}, monotonicMs);
     this.#handshakes = createHandshakes(limits);
-    this.#helloTimeoutMs = limits.handshakeTimeoutMs ?? 10_000;
-    this.#context = contextOf(identity, identity.certificatePem);
+    this.#context = serverContext(identity, identity.certificatePem);
   }
 
   showCertificate(chainPem: string): void {
-    this.#context = contextOf(this.identity, chainPem);
+    this.#context = serverContext(this.identity, chainPem);
   }
 
   answerChallenge(certificatePem: string): () => void {
-    const own = contextOf(this.identity, certificatePem);
+    const own = serverContext(this.identity, certificatePem);
     this.#challenge = own;
     return () => {
       if (this.#challenge === own) this.#challenge = undefined;
@@ -99,13 +102,18 @@ class AttestedServer implements AttestedTls {
   }
 
   async accept(socket: Duplex): Promise<TLSSocket> {
-    const secureContext = this.#challenge;
-    if (!secureContext || !(await offersChallenge(socket, this.#helloTimeoutMs))) {
-      return this.#handshakes.accept(socket, { secureContext: this.#context });
-    }
-    const answered = await this.#handshakes.accept(socket, { secureContext, protocol: ACME_PROTOCOL });
-    await new Promise<void>((resolve) => answered.on("error", () => {}).end(resolve));
-    answered.destroy();
+    const challenge = this.#challenge;
+    const own = { secureContext: this.#context };
+    if (!challenge) return this.#handshakes.accept(socket, own);
+    const answering = { secureContext: challenge, protocol: ACME_PROTOCOL };
+    let terms: HandshakeTerms = own;
+    const secured = await this.#handshakes.accept(socket, async (raw, signal) => {
+      if (await offersChallenge(raw, signal)) terms = answering;
+      return terms;
+    });
+    if (terms === own) return secured;
+    await new Promise<void>((resolve) => secured.on("error", () => {}).end(resolve));
+    secured.destroy();
     socket.destroy();
     throw new SessionError("ERR_SESSION_MALFORMED", { rule: "a challenge's connection carries no requests" });
   }
@@ -137,11 +145,6 @@ class AttestedServer implements AttestedTls {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function contextOf({ keyPem }: TlsIdentity, cert: string): SecureContext {
-  const secureOptions = constants.SSL_OP_NO_TICKET;
-  return createSecureContext({ key: keyPem, cert, secureOptions, minVersion: "TLSv1.3", maxVersion: "TLSv1.3" });
 }
 
 /** A document as the answer to a challenge; no cache has a use for it. */

@@ -10,7 +10,6 @@
  */
 import type { Duplex } from "node:stream";
 import { concat } from "../../shared/bytes.ts";
-import { TransportError } from "../../shared/errors/transport.ts";
 import { readExactly } from "../../shared/session/read-exactly.ts";
 
 export const ACME_PROTOCOL = "acme-tls/1";
@@ -19,23 +18,12 @@ const RECORD_HEAD = 5;
 const RECORD_MAX = 16_384;
 const OFFER = Buffer.from(`${String.fromCharCode(ACME_PROTOCOL.length)}${ACME_PROTOCOL}`, "latin1");
 
-/** @throws {TransportError} the first record does not come in time; the socket is destroyed then */
-export async function offersChallenge(socket: Duplex, timeoutMs: number): Promise<boolean> {
-  const attempt = new AbortController();
-  const address = "the client's handshake";
-  const late = new TransportError("ERR_TRANSPORT_TIMEOUT", { address, timeoutMs });
-  const timer = setTimeout(() => attempt.abort(late), timeoutMs);
-  const reading = { address, signal: attempt.signal };
-  try {
-    const head = await readExactly(socket, RECORD_HEAD, reading);
-    const length = Math.min(RECORD_MAX, new DataView(head.buffer).getUint16(3));
-    const record = concat(head, await readExactly(socket, length, reading));
-    socket.unshift(record);
-    return Buffer.from(record).includes(OFFER);
-  } catch (error) {
-    socket.on("error", () => {}).destroy();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+/** @throws {TransportError} the client goes away first; or the signal's reason */
+export async function offersChallenge(socket: Duplex, signal: AbortSignal): Promise<boolean> {
+  const reading = { address: "the client's handshake", signal };
+  const head = await readExactly(socket, RECORD_HEAD, reading);
+  const length = Math.min(RECORD_MAX, new DataView(head.buffer).getUint16(3));
+  const record = concat(head, await readExactly(socket, length, reading));
+  socket.unshift(record);
+  return Buffer.from(record).includes(OFFER);
 }

@@ -9,6 +9,7 @@
  */
 import "reflect-metadata";
 import type { webcrypto } from "node:crypto";
+import { inspect } from "node:util";
 import { X509CertificateGenerator } from "@peculiar/x509";
 
 const KEY_ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
@@ -41,5 +42,13 @@ export async function createTlsIdentity(now: Date): Promise<TlsIdentity> {
   const keyPem = `-----BEGIN PRIVATE KEY-----\n${pkcs8.toString("base64")}\n-----END PRIVATE KEY-----\n`;
   pkcs8.fill(0);
   const spki = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
-  return { keys, keyPem, spki, certificatePem: certificate.toString("pem") };
+  const identity = { keys, keyPem, spki, certificatePem: certificate.toString("pem") };
+  // Whoever prints a server prints its identity.
+  const toJSON = (): never => {
+    throw new TypeError("a TLS identity is no JSON");
+  };
+  return Object.defineProperties(identity, {
+    [inspect.custom]: { value: () => "[TLS identity]" },
+    toJSON: { value: toJSON },
+  });
 }

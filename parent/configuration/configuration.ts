@@ -14,7 +14,8 @@ import type { FrameTap } from "../../shared/transport/frame-stream.ts";
 import { serveChannel } from "../../shared/transport/serve-channel.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
 import { checkNamedPeers } from "../credentials/named-peers.ts";
-import { type CidListeningService, type Connection, listenService, type Outcome } from "../listening/service.ts";
+import type { Connection, Outcome } from "../listening/connection.ts";
+import { type CidListeningService, listenService } from "../listening/service.ts";
 import type { ParentLog, Tap } from "../observability/observe.ts";
 
 export interface ConfigurationOptions {

@@ -21,7 +21,8 @@ import { ConfigError, isToolkitError, isTransportError, TransportError } from ".
 import type { Address } from "../../shared/transport/address.ts";
 import { type Head, parseHead, readHead } from "../../shared/transport/http-head.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
-import { type CidListeningService, type Connection, listenService, type Outcome } from "../listening/service.ts";
+import type { Connection, Outcome } from "../listening/connection.ts";
+import { type CidListeningService, listenService } from "../listening/service.ts";
 import type { ParentLog, Tap } from "../observability/observe.ts";
 import type { ProvideCredentials } from "./container-credentials.ts";
 import { checkNamedPeers } from "./named-peers.ts";

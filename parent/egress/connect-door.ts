@@ -12,7 +12,7 @@ import type { Duplex } from "node:stream";
 import { isTransportError, TransportError } from "../../shared/errors/index.ts";
 import { parseHead, readHead } from "../../shared/transport/http-head.ts";
 import { parseTarget, type Target } from "../../shared/transport/target.ts";
-import type { Connection } from "../listening/service.ts";
+import type { Connection } from "../listening/connection.ts";
 import type { Tap } from "../observability/observe.ts";
 
 /** How long a refused peer may take to read why, in milliseconds. */

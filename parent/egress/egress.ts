@@ -21,8 +21,9 @@ import { ConfigError, TransportError } from "../../shared/errors/index.ts";
 import type { Address } from "../../shared/transport/address.ts";
 import type { Target } from "../../shared/transport/target.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
+import type { Connection, Outcome } from "../listening/connection.ts";
 import type { PlaceLimits } from "../listening/places.ts";
-import { type CidListeningService, type Connection, listenService, type Outcome } from "../listening/service.ts";
+import { type CidListeningService, listenService } from "../listening/service.ts";
 import { tunnel } from "../listening/tunnel.ts";
 import type { EgressStats, ParentLog, Tap } from "../observability/observe.ts";
 import {

@@ -16,35 +16,13 @@ import type { Caller, Listener, Transport } from "../../shared/transport/transpo
 import {
   codeOf,
   type ListeningService,
-  type ParentEvent,
-  type ParentEventName,
   type ParentLog,
   type Service,
   type ServiceStats,
 } from "../observability/observe.ts";
 import { AcceptPauses } from "./accept-pauses.ts";
+import type { Connection, Outcome } from "./connection.ts";
 import { type PlaceLimits, Places } from "./places.ts";
-import type { Traffic } from "./tunnel.ts";
-
-/** What a connection came to. */
-export type Outcome = "served" | "refused";
-
-export type ConnectionFacts = Pick<
-  ParentEvent,
-  "target" | "code" | "durationMs" | "bytesFromEnclave" | "bytesToEnclave"
->;
-
-export interface Connection {
-  readonly id: string;
-  readonly socket: Duplex;
-  /** Over vsock, who connected. */
-  readonly cid?: number;
-  /** Aborts when the service wants it over: at a deadline, at the end, or since its peer is known to be gone. */
-  readonly signal: AbortSignal;
-  /** What crossed so far; whoever forwards the bytes counts them here. */
-  readonly traffic: Traffic;
-  readonly log: (event: ParentEventName, facts?: ConnectionFacts) => void;
-}
 
 export interface ServiceOptions extends PlaceLimits {
   readonly service: Service;

@@ -12,7 +12,8 @@
 import type { Address } from "../../shared/transport/address.ts";
 import { serveChannel } from "../../shared/transport/serve-channel.ts";
 import type { Transport } from "../../shared/transport/transport.ts";
-import { type CidListeningService, type Connection, listenService, type Outcome } from "../listening/service.ts";
+import type { Connection, Outcome } from "../listening/connection.ts";
+import { type CidListeningService, listenService } from "../listening/service.ts";
 import { type LogCounts, LogGate, type LogLimits, type LogSink } from "./log-gate.ts";
 import type { ParentLog, Tap } from "./observe.ts";
 

@@ -145,7 +145,8 @@ async function answerKey(
   return { key, iv };
 }
 
-/** A buffer that holds these bytes and no others. */
+/** A buffer that holds these bytes and no others: their own where it does, or a copy. */
 function ownBuffer(bytes: Uint8Array): ArrayBuffer {
-  return Uint8Array.from(bytes).buffer;
+  const { buffer } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length ? buffer : new Uint8Array(bytes).buffer;
 }

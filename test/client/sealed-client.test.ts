@@ -3,63 +3,10 @@
  * repeats or replaces what passes.
  */
 import { describe, expect, test, vi } from "vitest";
-import { createSealedClient, type SealedClient, type SealedClientOptions } from "../../client/browser/sealed-client.ts";
-import { createSealedRequests, type SealedRequestsOptions } from "../../enclave/tls/sealed-requests.ts";
 import { encodeUserData } from "../../shared/attestation/index.ts";
 import { REQUEST_KEY_PATH, requestKeyDigest, SEALED_REQUEST_PATH } from "../../shared/session/sealed-request.ts";
-import { mockNsm, type NsmSettings, OTHER_IMAGE, policy } from "../enclave/tls/bed.ts";
-
-type Carry = (request: Request) => Promise<Response>;
-
-interface Bed {
-  readonly client: SealedClient;
-  /** Every message that the parent carried, as it saw it. */
-  readonly carried: { readonly path: string; readonly bytes: Buffer }[];
-  readonly deliver: Carry;
-}
-
-interface BedSettings extends NsmSettings, Partial<Pick<SealedRequestsOptions, "handler" | "limits" | "monotonicMs">> {
-  /** What the parent does instead of passing on. */
-  readonly parent?: (request: Request, deliver: Carry) => Promise<Response>;
-  readonly client?: Partial<SealedClientOptions>;
-}
-
-const echo: SealedRequestsOptions["handler"] = async (request) => {
-  const { pathname, search } = new URL(request.url);
-  const text = `${request.method} ${pathname}${search} ${request.headers.get("x-a")} ${await request.text()}`;
-  return new Response(text, { status: 201, headers: { "x-b": "c" } });
-};
-
-async function bed({
-  parent,
-  client,
-  handler = echo,
-  limits,
-  monotonicMs,
-  ...settings
-}: BedSettings = {}): Promise<Bed> {
-  const nsm = await mockNsm(settings);
-  const own = { ...(limits && { limits }), ...(monotonicMs && { monotonicMs }) };
-  const enclave = createSealedRequests({ nsm, handler, origins: ["https://app.example"], ...own });
-  const carried: { path: string; bytes: Buffer }[] = [];
-  const deliver: Carry = async (request) => (await enclave.handle(request)) ?? new Response(null, { status: 404 });
-  const fetch: typeof globalThis.fetch = async (url, init) => {
-    const request = new Request(url, init as RequestInit);
-    const path = new URL(request.url).pathname;
-    carried.push({ path, bytes: Buffer.from(await request.clone().arrayBuffer()) });
-    const response = await (parent ? parent(request, deliver) : deliver(request));
-    carried.push({ path: `answer of ${path}`, bytes: Buffer.from(await response.clone().arrayBuffer()) });
-    return response;
-  };
-  return { client: createSealedClient({ url: "https://enclave.example", policy, fetch, ...client }), carried, deliver };
-}
-
-async function codeOf(attempt: Promise<unknown>): Promise<string> {
-  return attempt.then(
-    () => "answered",
-    (error: unknown) => (error as { code?: string }).code ?? String(error),
-  );
-}
+import { mockNsm, OTHER_IMAGE } from "../enclave/tls/bed.ts";
+import { bed, type Carry, codeOf, echo } from "./sealed-bed.ts";
 
 const SECRET = "canary-of-the-request";
 

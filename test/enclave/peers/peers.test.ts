@@ -1,6 +1,6 @@
 /** Two enclaves that prove to each other what they are, and everything a parent between them could do. */
 import type { Duplex } from "node:stream";
-import { createServer as createTlsServer, TLSSocket, connect as tlsConnect } from "node:tls";
+import { type ConnectionOptions, createServer as createTlsServer, TLSSocket, connect as tlsConnect } from "node:tls";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { createKeySync } from "../../../enclave/peers/key-sync.ts";
 import {
@@ -84,6 +84,30 @@ describe("two enclaves that each other's policies allow", () => {
     const two = await enclave({ image: OTHER_IMAGE });
     expect(await meet(one, two)).toEqual(["agreed", "agreed"]);
   });
+});
+
+test("a responder's TLS is 1.3, and resumes no session", async () => {
+  const responder = await enclave();
+  const tickets: Buffer[] = [];
+  const secure = async (options: ConnectionOptions): Promise<readonly [string, boolean]> => {
+    const { near, far } = wire();
+    const accepting = codeOf(responder.peers.accept(far));
+    const socket = tlsConnect({ socket: near, rejectUnauthorized: false, ...options });
+    socket.on("error", () => undefined).on("session", (ticket) => tickets.push(ticket));
+    let isReused = false;
+    socket.once("secureConnect", () => {
+      isReused = socket.isSessionReused();
+      writeMessage(socket, new Uint8Array(PEER_NONCE_BYTES));
+    });
+    // The responder's first message follows whatever its TLS had to say.
+    socket.once("data", () => socket.destroy());
+    const code = await accepting;
+    return [code, isReused];
+  };
+  expect(await secure({})).toEqual(["ERR_TRANSPORT_CLOSED", false]);
+  const session = tickets.at(-1);
+  expect(await secure(session ? { session } : {})).toEqual(["ERR_TRANSPORT_CLOSED", false]);
+  expect(await secure({ maxVersion: "TLSv1.2" })).toEqual(["ERR_TRANSPORT_TLS_REFUSED", false]);
 });
 
 describe("a peer that is refused", () => {

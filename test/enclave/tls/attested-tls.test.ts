@@ -1,5 +1,6 @@
 /** The enclave's side of attested TLS: what it answers, how often, and which handshakes it takes. */
-import { connect as netConnect } from "node:net";
+import { once } from "node:events";
+import { connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { createAttestedTls } from "../../../enclave/tls/attested-tls.ts";
@@ -8,7 +9,7 @@ import { decodeAttestationUnverified } from "../../../shared/attestation/inspect
 import { readUserData } from "../../../shared/attestation/user-data.ts";
 import { EXPORTER_BYTES, EXPORTER_LABEL, tlsDigest } from "../../../shared/session/attested-tls.ts";
 import { readNonce, toBase64Url } from "../../../shared/session/nonce.ts";
-import { createMemoryPair } from "../../../transport/index.ts";
+import { createMemoryPair, createTransport } from "../../../transport/index.ts";
 import { type EnclaveSettings, mockNsm, type ServedEnclave, serveEnclave } from "./bed.ts";
 
 let enclave: ServedEnclave | undefined;
@@ -28,6 +29,22 @@ function secureConnect(port: number, options: ConnectionOptions = {}): Promise<T
     const socket = tlsConnect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...options });
     client = socket.once("secureConnect", () => resolve(socket)).once("error", reject);
   });
+}
+
+async function codeOf(attempt: Promise<unknown>): Promise<string> {
+  return attempt.then(
+    () => "taken",
+    (error: unknown) => (error as { code?: string }).code ?? String(error),
+  );
+}
+
+/** What a TLS client says first. */
+async function clientHello(): Promise<Buffer> {
+  const [near, far] = createMemoryPair();
+  const socket = tlsConnect({ socket: near, rejectUnauthorized: false }).on("error", () => {});
+  const [chunk] = (await once(far, "data")) as [Buffer];
+  socket.destroy();
+  return chunk;
 }
 
 interface Answer {
@@ -161,20 +178,65 @@ describe("handshakes", () => {
     near.destroy();
   });
 
-  test("are bounded, and bytes that are no handshake end theirs", async () => {
-    const tls = await createAttestedTls({ nsm: await mockNsm(), now: () => new Date(), limits: { handshakesMax: 1 } });
-    const [near, far] = createMemoryPair();
-    const first = tls.accept(far);
-    const [, third] = createMemoryPair();
-    await expect(tls.accept(third)).rejects.toMatchObject({ code: "ERR_SESSION_HANDSHAKE_LIMIT" });
-    expect(third.destroyed).toBe(true);
+  test("are bounded: one more ends the oldest; and bytes that are no handshake end theirs", async () => {
+    const tls = await createAttestedTls({ nsm: await mockNsm(), now: () => new Date(), limits: { handshakesMax: 2 } });
+    const [, first] = createMemoryPair();
+    const [near, second] = createMemoryPair();
+    const [oldest, other] = [codeOf(tls.accept(first)), codeOf(tls.accept(second))];
+    const [client, third] = createMemoryPair();
+    const taken = tls.accept(third);
+    expect([await oldest, first.destroyed, second.destroyed]).toEqual(["ERR_SESSION_HANDSHAKE_LIMIT", true, false]);
     near.write("GET / HTTP/1.1\r\n\r\n");
-    await expect(first).rejects.toMatchObject({ code: "ERR_TRANSPORT_TLS_REFUSED" });
+    expect(await other).toBe("ERR_TRANSPORT_TLS_REFUSED");
+    const socket = tlsConnect({ socket: client, rejectUnauthorized: false });
+    (await taken).destroy();
+    socket.destroy();
     const [, fourth] = createMemoryPair();
-    const taken = tls.accept(fourth);
+    const left = codeOf(tls.accept(fourth));
     fourth.destroy();
-    await expect(taken).rejects.toMatchObject({ code: "ERR_TRANSPORT_TLS_REFUSED" });
+    expect(await left).toBe("ERR_TRANSPORT_TLS_REFUSED");
   });
+
+  test.each([
+    ["no challenge", false],
+    ["a challenge of an authority", true],
+  ])(
+    "end with a client that goes away in the middle, over sockets that may be half open: %s",
+    async (_, challenge) => {
+      const tls = await createAttestedTls({ nsm: await mockNsm(), now: () => new Date() });
+      if (challenge) tls.answerChallenge(tls.identity.certificatePem);
+      const outcomes: Promise<readonly [string, boolean]>[] = [];
+      const listener = await createTransport().listen({ kind: "tcp", host: "127.0.0.1", port: 0 }, (raw) => {
+        outcomes.push(codeOf(tls.accept(raw)).then((code) => [code, raw.destroyed]));
+      });
+      const { port } = listener.address as { port: number };
+      const hello = await clientHello();
+      const leaving: ((socket: Socket) => void)[] = [
+        (socket) => socket.end(),
+        (socket) => socket.end(Buffer.of(0x16)),
+        (socket) => socket.end(hello.subarray(0, 40)),
+        (socket) => socket.end(hello),
+        (socket) => void socket.write(hello, () => socket.resetAndDestroy()),
+      ];
+      for (const leave of leaving) {
+        const socket = netConnect(port, "127.0.0.1").on("error", () => {});
+        await once(socket, "connect");
+        leave(socket);
+        await expect.poll(() => outcomes.length).toBe(1);
+        const [code, destroyed] = (await outcomes.pop()) ?? [];
+        expect(code).toMatch(/^ERR_TRANSPORT_(TLS_REFUSED|CLOSED)$/);
+        expect(destroyed).toBe(true);
+        socket.destroy();
+      }
+      await listener.close();
+      for (const said of [Buffer.of(0x16), hello]) {
+        const [near, far] = createMemoryPair();
+        near.end(said);
+        expect(await codeOf(tls.accept(far))).toMatch(/^ERR_TRANSPORT_(TLS_REFUSED|CLOSED)$/);
+      }
+    },
+    4_000,
+  );
 
   test("work over a stream that is no system's socket", async () => {
     const tls = await createAttestedTls({ nsm: await mockNsm(), now: () => new Date() });

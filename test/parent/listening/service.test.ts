@@ -1,11 +1,7 @@
 import type { Duplex } from "node:stream";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  type CidListeningService,
-  type Connection,
-  listenService,
-  type ServiceOptions,
-} from "../../../parent/listening/service.ts";
+import type { Connection } from "../../../parent/listening/connection.ts";
+import { type CidListeningService, listenService, type ServiceOptions } from "../../../parent/listening/service.ts";
 import type { ParentEvent } from "../../../parent/observability/observe.ts";
 import { codeOf } from "../../transport/streams.ts";
 import { turns, until } from "../fixture.ts";
